@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// client is a program in clients/ that makes calls for a test; clients/lines.mjs
-// says how.
+// client is a program in clients/ that makes calls for a test, by the protocol of
+// clients/lines.mjs.
 type client struct {
 	mu      sync.Mutex
 	calls   io.WriteCloser
@@ -20,8 +20,7 @@ type client struct {
 	log     *journal
 }
 
-// run starts the client in file, with settings as its environment, and ends it
-// with the test.
+// run starts the client in file, with settings as its environment, and ends it after the test.
 func run(t *testing.T, file string, settings ...string) *client {
 	t.Helper()
 	interpreter := "node"
@@ -55,10 +54,10 @@ func run(t *testing.T, file string, settings ...string) *client {
 	return c
 }
 
-// fields are those of a JSON object.
+// fields are the fields of a JSON object.
 type fields map[string]any
 
-// call makes the client do something and gives its result.
+// call makes a call of the client and returns its result. It fails the test on an error.
 func (c *client) call(t *testing.T, name string, args ...any) fields {
 	t.Helper()
 	result, failure := c.try(t, name, args...)
@@ -68,7 +67,7 @@ func (c *client) call(t *testing.T, name string, args ...any) fields {
 	return result
 }
 
-// try makes the client do something and gives its result, or what it threw.
+// try makes a call of the client and returns its result, or the error that it threw.
 func (c *client) try(t *testing.T, name string, args ...any) (result fields, failure string) {
 	t.Helper()
 	if args == nil {
@@ -100,8 +99,8 @@ func (c *client) try(t *testing.T, name string, args ...any) (result fields, fai
 	return answer.Result, ""
 }
 
-// want reports fields that differ from those wanted, given as name, value,
-// name, value and so on.
+// want reports fields that differ from the expected ones, given as name, value, name, value
+// and so on.
 func (f fields) want(t *testing.T, pairs ...string) {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -111,17 +110,17 @@ func (f fields) want(t *testing.T, pairs ...string) {
 	}
 }
 
-// text is the field of that name, which must be a string with something in it.
+// text returns a field, which must be a string that is not empty.
 func (f fields) text(t *testing.T, name string) string {
 	t.Helper()
 	s, _ := f[name].(string)
 	if s == "" {
-		t.Fatalf("no %s in %v", name, f)
+		t.Fatalf("no text %s in %v", name, f)
 	}
 	return s
 }
 
-// list is the field of that name, which must be a list of objects.
+// list returns a field, which must be a list of objects.
 func (f fields) list(t *testing.T, name string) []fields {
 	t.Helper()
 	items, ok := f[name].([]any)
@@ -132,7 +131,7 @@ func (f fields) list(t *testing.T, name string) []fields {
 	for i, item := range items {
 		object, ok := item.(map[string]any)
 		if !ok {
-			t.Fatalf("%s[%d] is no object in %v", name, i, f)
+			t.Fatalf("%s[%d] is not an object in %v", name, i, f)
 		}
 		list[i] = object
 	}

@@ -14,10 +14,10 @@ import (
 	stored "countersign/internal/record"
 )
 
-// openBooks opens a database past the program: one on PostgreSQL by its URL, or the
-// file of a program that does not run, to read only. That leaves a crash as it was:
-// SQLite neither moves the log of a dead program into the file nor removes it unless
-// it may write.
+// openBooks opens a database without the program: a PostgreSQL database by its URL, or
+// the file of a program that does not run, read-only. This preserves the state after a
+// crash: without write access, SQLite neither checkpoints nor removes the log of a dead
+// program.
 func openBooks(t *testing.T, database string) *sql.DB {
 	t.Helper()
 	return openDatabase(t, database, "ro")
@@ -38,11 +38,10 @@ func openDatabase(t *testing.T, database, mode string) *sql.DB {
 	return db
 }
 
-// inFlight looks at the database of a program that was just killed. It gives the
-// events whose outcome is not recorded: they may have arrived or not. Those that began
-// since a moment count, too, if they were given up already, as another node does when
-// the next step falls due before anybody has looked. It fails the test when money and
-// verifications disagree: no crash may come between them.
+// inFlight returns the events without a recorded outcome in the database of a program that was
+// just killed: their messages may have arrived or not. It includes events that began at or after
+// since and are already unknown: another node gives them up if their next step is due before
+// this read. The test fails if money and verifications disagree: they are committed together.
 func inFlight(t *testing.T, database string, since time.Time) map[string]bool {
 	t.Helper()
 	db := openBooks(t, database)
@@ -55,7 +54,7 @@ func inFlight(t *testing.T, database string, since time.Time) map[string]bool {
 			(SELECT balance FROM accounts WHERE key = 'demo0001'),
 			(SELECT SUM(amount) FROM ledger WHERE account = 'demo0001' AND kind NOT IN ('carrier-cost', 'carried-cost'))`)
 	if verifications != charges || balance != sum {
-		t.Errorf("after a kill: %d verifications and %d charges; balance %d, and the ledger says %d",
+		t.Errorf("after a kill: %d verifications and %d charges; balance %d, ledger entries sum to %d",
 			verifications, charges, balance, sum)
 	}
 	events := map[string]bool{}
@@ -73,7 +72,7 @@ func inFlight(t *testing.T, database string, since time.Time) map[string]bool {
 func readDocument(r *record, doc []byte, submitted time.Time) error {
 	c := stored.Reader(doc, submitted)
 	stored.Int(&c, 8, &r.price)
-	var pin []byte // sealed; empty after the end
+	var pin []byte // encrypted; empty after the end
 	stored.Text(&c, 12, &pin)
 	r.secret = len(pin) > 0
 	stored.List(&c, 13, &r.events, func(e *event) {
@@ -93,7 +92,7 @@ func readDocument(r *record, doc []byte, submitted time.Time) error {
 	return c.Done()
 }
 
-// readRecords reads the verifications that a condition selects, by id.
+// readRecords returns the verifications that a condition selects, by id.
 func readRecords(t *testing.T, db *sql.DB, condition string) map[string]*record {
 	t.Helper()
 	records := map[string]*record{}
@@ -120,7 +119,7 @@ func readRecords(t *testing.T, db *sql.DB, condition string) map[string]*record 
 	return records
 }
 
-// readBooks reads the database of the program when it has ended.
+// readBooks reads the database of the program after it has ended.
 func readBooks(t *testing.T, database string) books {
 	t.Helper()
 	db := openBooks(t, database)
@@ -157,7 +156,7 @@ func query(t *testing.T, db *sql.DB, scan func(*sql.Rows) error, text string) {
 	}
 }
 
-// eventID writes an event's id as the phone does.
+// eventID formats an event id as the phone does.
 func eventID(id []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }

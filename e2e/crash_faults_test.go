@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// TestCrashJudge shows that the judge of TestCrash can condemn: it finds nothing
-// in a run where all is as it should be, and each fault that is planted in it.
+// TestCrashJudge checks that the judge of TestCrash reports no fault in a sound run, and
+// reports each fault that is planted in it.
 func TestCrashJudge(t *testing.T) {
 	t.Parallel()
 	if v := judge(soundRun()); len(v.faults) > 0 {
-		t.Errorf("a sound run is blamed for %v", v.faults)
+		t.Errorf("faults in a sound run: %v", v.faults)
 	}
 	for _, tt := range []struct {
 		name  string
@@ -23,7 +23,7 @@ func TestCrashJudge(t *testing.T) {
 	}{
 		{"file damaged", "damaged file", func(e *evidence) { e.books.integrity = "row 3 missing" }},
 
-		{"accepted verification gone", "lost verification", func(e *evidence) { delete(e.books.verifications, "right") }},
+		{"accepted verification missing", "lost verification", func(e *evidence) { delete(e.books.verifications, "right") }},
 		{"accepted verification not found", "lost verification", func(e *evidence) { delete(e.found, "right") }},
 		{"verification without a request", "verification out of nothing", func(e *evidence) {
 			e.calls = slices.DeleteFunc(e.calls, func(c call) bool { return c.number == "unanswered" })
@@ -31,7 +31,7 @@ func TestCrashJudge(t *testing.T) {
 		{"accepted in part", "half a verification", func(e *evidence) { e.of("unanswered").events = nil }},
 
 		{"charged twice", "doubled charge", func(e *evidence) { e.charge("charge/right/again", -12050000) }},
-		{"charged without a trace", "wrong balance", func(e *evidence) { e.books.balance -= 12050000 }},
+		{"charged without a ledger entry", "wrong balance", func(e *evidence) { e.books.balance -= 12050000 }},
 		{"refunded though sent", "refund of what was sent", func(e *evidence) { e.charge("refund/"+e.of("expired").id, 12050000) }},
 		{"refunded though it succeeded", "refund too early", func(e *evidence) { e.charge("refund/"+e.of("right").id, 12050000) }},
 		{"refunded for nothing", "refund for nothing", func(e *evidence) { e.charge("refund/nobody", 12050000) }},
@@ -52,7 +52,7 @@ func TestCrashJudge(t *testing.T) {
 		}},
 		{"another price shown", "wrong price", func(e *evidence) { e.edit("right", func(f *found) { f.Price = "0" }) }},
 
-		{"another for the number while it runs", "two at once", func(e *evidence) {
+		{"second verification for a number in progress", "two at once", func(e *evidence) {
 			twin := *e.of("right")
 			twin.id = "twin"
 			e.books.verifications["twin"] = &twin
@@ -69,7 +69,7 @@ func TestCrashJudge(t *testing.T) {
 			r.events = r.events[:2]
 			e.phone["expired"] = e.phone["expired"][:3]
 		}},
-		{"one step too many", "too many events", func(e *evidence) {
+		{"an extra step", "too many events", func(e *evidence) {
 			r := e.of("expired")
 			r.events = append(r.events, r.events[2])
 		}},
@@ -83,10 +83,10 @@ func TestCrashJudge(t *testing.T) {
 		{"message lost in a crash", "lost message", func(e *evidence) { e.phone["unanswered"] = e.phone["unanswered"][1:] }},
 		{"third copy", "third copy", func(e *evidence) { e.copy("expired", 2, 1500) }},
 		{"copy without a crash", "copy without a crash", func(e *evidence) { e.copy("right", 0, 10) }},
-		{"copy of what was settled", "copy without a crash", func(e *evidence) {
+		{"copy of an event with an outcome", "copy without a crash", func(e *evidence) {
 			e.outages[0].inFlight = map[string]bool{"unanswered-0": true}
 		}},
-		{"two events again for one crash", "two copies for one crash", func(e *evidence) {
+		{"two copies in one verification for one crash", "two copies for one crash", func(e *evidence) {
 			e.copy("expired", 0, 1420)
 			e.outages[0].inFlight["expired-0"] = true
 		}},
@@ -99,34 +99,34 @@ func TestCrashJudge(t *testing.T) {
 			e.phone["expired"][2].Text = "Your code is 7, 7, 7, 7"
 		}},
 		{"new PIN while the old one lives", "new PIN too early", func(e *evidence) { e.of("expired").events[1].generation = 2 }},
-		{"old PIN sent when it is dead", "dead PIN sent", func(e *evidence) { e.of("expired").events[2].generation = 1 }},
+		{"expired PIN sent", "dead PIN sent", func(e *evidence) { e.of("expired").events[2].generation = 1 }},
 		{"PIN sent with less than a minute left", "stale PIN sent", func(e *evidence) { e.of("triggered").events[2].started = at(2401) }},
 		{"lifetime of the start in a later message", "wrong lifetime", func(e *evidence) { e.states("expired", 1, 5) }},
 		{"lifetime too short", "wrong lifetime", func(e *evidence) { e.states("right", 0, 4) }},
 		{"no lifetime", "wrong lifetime", func(e *evidence) { e.phone["right"][0].Text = "Your code is 1001" }},
-		{"message after a cancel", "sent after the end", func(e *evidence) {
+		{"message after a cancellation", "sent after the end", func(e *evidence) {
 			r := e.of("cancelled")
 			r.events = append(r.events, event{"cancelled-1", "tts", 1, "accepted", 1, at(1650)})
 			e.send("cancelled", "cancelled-1", "tts", "Your code is 1, 0, 0, 3", 1651)
 		}},
 		{"message before its event", "sent before it was committed", func(e *evidence) { e.phone["right"][0].SentAt = at(-50) }},
-		{"message of no verification", "stray message", func(e *evidence) { e.send("void", "x", "sms", "Your code is 1234", 1300) }},
-		{"message of no event", "stray message", func(e *evidence) { e.phone["right"][0].EventID = "x" }},
+		{"message of an unknown verification", "stray message", func(e *evidence) { e.send("void", "x", "sms", "Your code is 1234", 1300) }},
+		{"message of an unknown event", "stray message", func(e *evidence) { e.phone["right"][0].EventID = "x" }},
 		{"message to another number", "stray message", func(e *evidence) { e.phone["right"][0].Number = "other" }},
 
 		{"success twice", "second success", func(e *evidence) { e.check("right", "1001", "0", 900) }},
 		{"success recorded twice", "second success", func(e *evidence) {
 			e.of("right").checks = append(e.of("right").checks, checked{1, true})
 		}},
-		{"success forgotten", "forgotten success", func(e *evidence) {
+		{"success not recorded", "forgotten success", func(e *evidence) {
 			r := e.of("right")
 			r.status, r.checks[1].valid = "EXPIRED", false
 		}},
-		{"failure forgotten", "forgotten failure", func(e *evidence) { e.of("failed").status = "EXPIRED" }},
+		{"failure not recorded", "forgotten failure", func(e *evidence) { e.of("failed").status = "EXPIRED" }},
 		{"wrong code accepted", "wrong code accepted", func(e *evidence) { e.answer("right", "0").code = "9999" }},
 		{"right code refused", "right code refused", func(e *evidence) { e.check("expired", "1004", "16", 600) }},
 		{"right code refused after the crash", "right code refused", func(e *evidence) { e.check("expired", "1004", "16", 1500) }},
-		{"code accepted when its PIN is dead", "wrong code accepted", func(e *evidence) { e.check("expired", "1004", "0", 3500) }},
+		{"code accepted after its PIN expired", "wrong code accepted", func(e *evidence) { e.check("expired", "1004", "0", 3500) }},
 		{"fourth guess", "too many guesses", func(e *evidence) {
 			e.check("failed", "9994", "16", 350)
 			e.of("failed").checks = append(e.of("failed").checks, checked{1, false})
@@ -135,12 +135,12 @@ func TestCrashJudge(t *testing.T) {
 		{"wrong code not shown", "forgotten check", func(e *evidence) {
 			e.edit("failed", func(f *found) { f.Checks[1].Code = "9991" })
 		}},
-		{"check that nobody sent", "check out of nothing", func(e *evidence) {
+		{"check without a request", "check out of nothing", func(e *evidence) {
 			e.of("cancelled").checks = []checked{{1, false}, {1, false}}
 		}},
-		{"gone while it runs", "gone before the end", func(e *evidence) { e.check("expired", "1004", "6", 700) }},
-		{"cancel forgotten", "forgotten cancel", func(e *evidence) { e.of("cancelled").status = "EXPIRED" }},
-		{"trigger forgotten", "forgotten trigger", func(e *evidence) {
+		{"status 6 while in progress", "gone before the end", func(e *evidence) { e.check("expired", "1004", "6", 700) }},
+		{"cancel not recorded", "forgotten cancel", func(e *evidence) { e.of("cancelled").status = "EXPIRED" }},
+		{"trigger not recorded", "forgotten trigger", func(e *evidence) {
 			e.say(call{verb: "trigger", number: "expired", request: "expired", status: "0"}, 2000)
 		}},
 		{"success after the end", "acted on after the end", func(e *evidence) { e.of("right").finalized = at(9000) }},
@@ -158,29 +158,29 @@ func TestCrashJudge(t *testing.T) {
 			e := soundRun()
 			tt.plant(&e)
 			if v := judge(e); v.count(tt.rule) == 0 {
-				t.Errorf("the judge does not see %q, but %v", tt.rule, v.faults)
+				t.Errorf("the judge does not report %q, only %v", tt.rule, v.faults)
 			}
 		})
 	}
 }
 
-// TestCrashJudgeIsFair shows what the judge must not blame on the program.
+// TestCrashJudgeIsFair checks runs with unusual but correct behavior.
 func TestCrashJudgeIsFair(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(*evidence){
-		"the second crash swallows the second attempt": func(e *evidence) {
+		"a second crash loses the second attempt": func(e *evidence) {
 			e.outages[0].back = at(1460)
 			e.outages = append(e.outages, outage{died: at(1430), back: at(1460), inFlight: map[string]bool{"unanswered-0": true}})
 			e.phone["unanswered"] = e.phone["unanswered"][1:]
 			e.of("unanswered").events[0].attempt = 2
 		},
-		"the end comes before the program is back": func(e *evidence) {
+		"a verification ends before the program has restarted": func(e *evidence) {
 			e.phone["cancelled"] = nil
 			e.outages = append([]outage{{died: at(2), back: at(450), inFlight: map[string]bool{"cancelled-0": true}}}, e.outages...)
 		},
-		"the next event is due before the program is back": func(e *evidence) {
+		"the next event is due before the program has restarted": func(e *evidence) {
 			e.outages[0].back = at(2600)
-			later := e.of("later") // stepped at 2600 at the earliest, too
+			later := e.of("later") // its earliest step is also at 2600
 			later.events[1].started, later.events[2].started, later.finalized = at(2600), at(4400), at(7400)
 			e.phone["later"][1].SentAt, e.phone["later"][2].SentAt = at(2605), at(4405)
 			e.states("later", 1, 1)
@@ -202,33 +202,32 @@ func TestCrashJudgeIsFair(t *testing.T) {
 				}
 			}
 		},
-		"a new PIN comes since the old one has less than a minute": func(e *evidence) {
+		"a new PIN replaces one with less than a minute left": func(e *evidence) {
 			p := e.plans["later"]
 			p.pinLife += 300 * time.Millisecond
 			e.plans["later"] = p
 			e.states("later", 1, 3)
 			e.of("later").finalized = at(6600)
 		},
-		"a message that comes long after its event states less": func(e *evidence) {
+		"a message long after its event states less": func(e *evidence) {
 			e.phone["later"][2].SentAt = at(5500)
 			e.states("later", 2, 1)
 		},
-		"a code comes with its connection broken": func(e *evidence) { e.check("right", "1001", "", 300) },
+		"a check loses its connection": func(e *evidence) { e.check("right", "1001", "", 300) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := soundRun()
 			plant(&e)
 			if v := judge(e); len(v.faults) > 0 {
-				t.Errorf("blamed for %v", v.faults)
+				t.Errorf("false faults: %v", v.faults)
 			}
 		})
 	}
 }
 
-// soundRun is the evidence of a small run with one crash, 1,253 ms after its
-// begin, in which all went as it should. Verifications are called what their
-// numbers are called.
+// soundRun returns the evidence of a small run without faults, with one crash 1,253 ms after its
+// beginning. Each verification has its number as its id.
 func soundRun() evidence {
 	e := evidence{
 		plans:   map[string]plan{},
@@ -266,8 +265,8 @@ func soundRun() evidence {
 	e.check("cancelled", "1003", "6", 600)
 	e.settle("cancelled")
 
-	// The crash hides the outcome of its second event, which is sent again. The
-	// third comes when the PIN is dead.
+	// The crash hides the outcome of the second event, which is sent again. The third is sent after
+	// the PIN has expired.
 	e.start("expired", "0", 0)
 	e.verification("expired", "EXPIRED", 6050, 3)
 	e.send("expired", "expired-0", "sms", "Your code is 1004, valid for 5 minutes", 5)
@@ -276,7 +275,7 @@ func soundRun() evidence {
 	e.send("expired", "expired-2", "tts", "Your code is 2, 0, 0, 4, valid for 5 minutes", 3055)
 	e.settle("expired")
 
-	// The crash comes before its first message, and before the answer.
+	// The crash precedes the first message and the answer.
 	e.start("unanswered", "", 1251)
 	e.verification("unanswered", "EXPIRED", 7301, 3)
 	for i, ms := range []int{1251, 2501, 4301} {
@@ -287,7 +286,7 @@ func soundRun() evidence {
 	e.send("unanswered", "unanswered-2", "tts", "Your code is 2, 0, 0, 5, valid for 5 minutes", 4305)
 	e.settle("unanswered")
 
-	// Triggered twice, so that its PIN lives until its end.
+	// Triggered twice, so that the PIN is valid until the end.
 	e.start("triggered", "0", 0)
 	e.verification("triggered", "SUCCESS", 600, 3)
 	for i, ms := range []int{0, 300, 310} {
@@ -303,7 +302,7 @@ func soundRun() evidence {
 	e.check("triggered", "1006", "0", 600)
 	e.settle("triggered", "1006!")
 
-	// Its second step is the first that the program takes after the crash.
+	// The second step of this verification is the first after the crash.
 	e.start("later", "0", 250)
 	e.verification("later", "EXPIRED", 6300, 3)
 	for i, ms := range []int{250, 1500, 3300} {
@@ -314,17 +313,17 @@ func soundRun() evidence {
 	e.send("later", "later-2", "tts", "Your code is 2, 0, 0, 7, valid for 5 minutes", 3305)
 	e.settle("later")
 
-	// Of this one the program has never heard.
+	// The program never received this start.
 	e.start("void", "", 1252)
 	return e
 }
 
-// at is a moment of the run.
+// at returns the time ms milliseconds after the beginning of the run.
 func at(ms int) time.Time {
 	return time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC).Add(time.Duration(ms) * time.Millisecond)
 }
 
-// say writes a call into the clients' journal.
+// say adds a call to the clients' journal.
 func (e *evidence) say(c call, ms int) {
 	c.sent, c.answered = at(ms-3), at(ms+1)
 	e.calls = append(e.calls, c)
@@ -347,7 +346,7 @@ func (e *evidence) check(id, code, status string, ms int) {
 	e.say(call{verb: "check", number: id, request: id, code: code, status: status}, ms)
 }
 
-// verification writes one into the books, with the first n events of its plan.
+// verification adds a verification to the books, with the first n events of its plan.
 func (e *evidence) verification(id, status string, finalized, n int) {
 	r := &record{id: id, number: id, status: status, price: 12050000, finalized: at(finalized)}
 	for i, ms := range []int{0, 1250, 3050}[:n] {
@@ -367,7 +366,7 @@ func (e *evidence) charge(key string, amount int64) {
 	e.books.balance += amount
 }
 
-// settle records checks, the right one with a "!", and what search says.
+// settle records the checks, with a "!" after a valid code, and the answer of search.
 func (e *evidence) settle(id string, codes ...string) {
 	r := e.of(id)
 	f := found{RequestID: id, Number: id, Status: r.status, Price: "0.12050000"}
@@ -392,13 +391,13 @@ func (e *evidence) send(id, event, channel, text string, ms int) {
 	})
 }
 
-// states changes the lifetime in a message, by its place among those of id.
+// states changes the lifetime in message n of id.
 func (e *evidence) states(id string, n, minutes int) {
 	m := &e.phone[id][n]
 	m.Text = statedMinutes.ReplaceAllString(m.Text, fmt.Sprintf("%d minutes", minutes))
 }
 
-// copy delivers a message once more.
+// copy delivers message n of id again.
 func (e *evidence) copy(id string, n, ms int) {
 	m := e.phone[id][n]
 	m.SentAt = at(ms)
@@ -407,7 +406,7 @@ func (e *evidence) copy(id string, n, ms int) {
 
 func (e *evidence) of(id string) *record { return e.books.verifications[id] }
 
-// edit changes what search says.
+// edit changes the answer of search.
 func (e *evidence) edit(id string, change func(*found)) {
 	f := e.found[id]
 	f.Checks, f.Events = slices.Clone(f.Checks), slices.Clone(f.Events)
@@ -416,7 +415,7 @@ func (e *evidence) edit(id string, change func(*found)) {
 	e.found[id] = f
 }
 
-// answer is the first call about id that was answered with status to a check.
+// answer returns the first check call for id with this status.
 func (e *evidence) answer(id, status string) *call {
 	return &e.calls[slices.IndexFunc(e.calls, func(c call) bool {
 		return c.verb == "check" && c.request == id && c.status == status

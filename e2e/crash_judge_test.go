@@ -10,49 +10,48 @@ import (
 	"time"
 )
 
-// The judge of TestCrash. It is given what was seen from outside while the
-// program was killed again and again, and what is there at the end, and says
-// what of it must not be. It knows the rules from their description and shares
+// The judge of TestCrash compares the observations of clients while the program was killed, and
+// the state at the end, with the rules. The rules come from their description; the judge shares
 // no code with the program.
 
-// evidence is what there is to judge.
+// evidence is the input of the judge.
 type evidence struct {
-	plans   map[string]plan      // of the verifications of each number
+	plans   map[string]plan      // plan by number
 	calls   []call               // the clients' journal
-	phone   map[string][]message // the phone's journal: each number's messages, oldest first
-	found   map[string]found     // what search says in the end, by request id
-	books   books                // what lies in the database in the end
-	outages []outage             // in the order of time
+	phone   map[string][]message // messages by number, oldest first: the phone's journal
+	found   map[string]found     // answers of search at the end, by request id
+	books   books                // content of the database at the end
+	outages []outage             // oldest first
 
-	// lease is how long a node that has died holds what it was at, where there are
-	// several on one database; 0 where there is one.
+	// lease is the time for which a dead node holds its rows, if several nodes use one
+	// database; 0 for a single node.
 	lease time.Duration
 }
 
-// plan is what a number's verifications are to do, with all times as fast as
-// they are to be.
+// plan is the expected course of a number's verifications. All times are scaled by the speed
+// of the program.
 type plan struct {
-	params   map[string]string // of the request
+	params   map[string]string // request parameters
 	channels []string
 	waits    []time.Duration
 	pinLife  time.Duration
-	minute   time.Duration // of the plan
+	minute   time.Duration // a scaled minute
 	price    int64         // in units of 10⁻⁸
 }
 
-// call is a request that a client has sent to the API.
+// call is a request of a client to the API.
 type call struct {
 	verb     string // start, check, cancel or trigger
 	number   string
-	request  string // the request id: that of the answer for a start
-	code     string // of a check
+	request  string // request id; of a start, the id in its answer
+	code     string // code of a check, else ""
 	sent     time.Time
-	answered time.Time // when the answer had come, or the connection had broken
-	status   string    // "" without an answer: it may have been carried out or not
-	text     string    // of a refusal
+	answered time.Time // time of the answer, or of the lost connection
+	status   string    // "" without an answer: the call may have taken effect or not
+	text     string    // error text of a refusal
 }
 
-// found is a verification as search shows it.
+// found is a verification in an answer of search.
 type found struct {
 	RequestID string `json:"request_id"`
 	Number    string
@@ -65,9 +64,9 @@ type found struct {
 // books is the content of the database.
 type books struct {
 	verifications map[string]*record // by request id
-	ledger        []entry            // of the account
-	balance       int64              // of the account
-	integrity     string             // what SQLite says of the file
+	ledger        []entry            // entries of the account
+	balance       int64              // balance of the account
+	integrity     string             // result of SQLite's integrity check
 }
 
 type record struct {
@@ -76,10 +75,10 @@ type record struct {
 	status    string
 	price     int64
 	finalized time.Time // zero while in progress
-	secret    bool      // the PIN is still there
-	refunded  bool      // says the ledger
-	events    []event   // in their order
-	checks    []checked // in their order
+	secret    bool      // a PIN is still stored
+	refunded  bool      // set by judgeRefund
+	events    []event   // in order
+	checks    []checked // in order
 }
 
 type event struct {
@@ -102,69 +101,68 @@ type entry struct {
 	amount int64
 }
 
-// outage is one kill and the time until the program was there again.
+// outage is one kill and the time until the program had restarted.
 type outage struct {
 	died     time.Time
-	back     time.Time       // when a run answered that lived long enough to do so
-	inFlight map[string]bool // the events whose outcome was not recorded
-	dark     bool            // the database was away: nobody could look
+	back     time.Time       // first answer of a run that survived until it answered
+	inFlight map[string]bool // events without a recorded outcome
+	dark     bool            // the database was unavailable and could not be read
 }
 
 const (
-	// crashGrace is how late something may be that is to happen at a certain time,
-	// not counting the time when the program was down. It is the time that a
-	// backlog may take, on a machine that has other things to do.
+	// crashGrace is the maximum delay of a step or an end, without the time when the program was
+	// down. A backlog can take this long on a busy machine.
 	crashGrace = 10 * time.Second
-	// skipGrace is how long after a restart a verification may come to its end
-	// without the steps that it missed. It is more when other steps were later.
+	// skipGrace is the time after a restart in which a verification may end without its missed
+	// steps. The limit is higher if other steps were later.
 	skipGrace = time.Second
-	// lastWords is how long after the end of a verification a message may still
-	// arrive that was on its way.
+	// lastWords is the time after the end of a verification in which a message in flight may
+	// still arrive.
 	lastWords = time.Second
-	// tick is what the times of the journals and of the database may differ by:
-	// the program keeps whole milliseconds.
+	// tick is the tolerance between times of the journals and of the database, which has whole
+	// milliseconds.
 	tick = 2 * time.Millisecond
 
-	// backdate is how long after its time in the books a step may have been taken: one
-	// that is a little late is dated at the time when it was due.
+	// backdate is the maximum time between the recorded and the real time of a step: a slightly
+	// late step is recorded with its due time.
 	backdate = 500 * time.Millisecond
-	// soon is the time after its event within which a message is as good as sent at once.
+	// soon is the maximum time between an event and a message without delay.
 	soon = 2 * time.Second
 
 	triesPerPIN   = 3
 	copiesOfEvent = 2
 )
 
-// fault is something that must not be.
+// fault is a violation of a rule.
 type fault struct{ rule, detail string }
 
 func (f fault) String() string { return f.rule + ": " + f.detail }
 
-// verdict is what the judge says.
+// verdict is the result of the judge.
 type verdict struct {
 	faults []fault
 
-	accepted   int // verifications that a client was told of
-	unanswered int // verifications that exist though no client was told
-	void       int // starts without an answer of which nothing exists
-	checks     int // answered
-	successes  int // answered
-	controls   int // cancels and triggers, carried out and answered
+	accepted   int // verifications whose id a client received
+	unanswered int // existing verifications whose id no client received
+	void       int // starts without an answer and without a verification
+	checks     int // answered checks
+	successes  int // checks answered with success
+	controls   int // cancels and triggers answered with success
 	ended      map[string]int
 	messages   int
 	duplicates int
-	inFlight   int // events at the kills: the most that may be duplicated
-	givenUp    int // events whose both attempts fell victim to a kill
-	overtaken  int // events not sent again since it was too late for them
+	inFlight   int // events in flight at the kills: the maximum of duplicates
+	givenUp    int // events whose two attempts were both lost in kills
+	overtaken  int // events not resent because it was too late
 
-	// skipped are the verifications that ended without some of their steps, with
-	// the time in which the program could have taken the next one.
+	// skipped has the verifications that ended without some of their steps, with the time in
+	// which the program could have run the next step.
 	skipped map[string]time.Duration
 
 	worstDelay time.Duration
 }
 
-// count is how many faults there are of the given rules.
+// count returns the number of faults of the given rules.
 func (v *verdict) count(rules ...string) int {
 	n := 0
 	for _, f := range v.faults {
@@ -187,11 +185,11 @@ func (v *verdict) String() string {
 		v.count("doubled charge"), v.count("second success"), len(v.faults))
 }
 
-// inquiry is the judge at work.
+// inquiry is the state of the judge.
 type inquiry struct {
 	evidence
 	verdict
-	doubled map[[2]string]bool // verification and outage of the duplicates so far
+	doubled map[[2]string]bool // verification and outage of each duplicate
 	steps   []time.Time        // see takeSteps
 }
 
@@ -203,7 +201,7 @@ func judge(e evidence) *verdict {
 	q.judgeStarts()
 	q.judgeTwins()
 	q.judgeStrays()
-	inFlight := map[string]bool{} // not counted again when the next kill finds them still
+	inFlight := map[string]bool{} // events, each counted once even if several kills find it
 	for _, o := range e.outages {
 		maps.Copy(inFlight, o.inFlight)
 	}
@@ -217,18 +215,18 @@ func judge(e evidence) *verdict {
 	q.takeSteps(of)
 	for _, r := range e.books.verifications {
 		if len(r.events) == 0 {
-			q.fault("half a verification", "%s of %s has no event", r.id, r.number)
+			q.fault("half a verification", "%s for %s has no event", r.id, r.number)
 			continue
 		}
 		q.judgeCase(r, of[r.id])
 	}
 	for missed, left := range q.skipped {
 		if left > max(skipGrace, q.worstDelay) {
-			q.fault("skipped step", "%s, with %v to take the next", missed, left)
+			q.fault("skipped step", "%s, with %v for the next step", missed, left)
 		}
 	}
 	if q.duplicates > q.inFlight {
-		q.fault("too many copies", "%d, and %d were in flight", q.duplicates, q.inFlight)
+		q.fault("too many copies", "%d copies, but only %d events were in flight", q.duplicates, q.inFlight)
 	}
 	return &q.verdict
 }
@@ -243,10 +241,10 @@ func (q *inquiry) judgeFile() {
 	}
 }
 
-// judgeMoney: each verification is charged once, its price, which is given back once
-// and only where nothing of it ever left; and the balance is what that leaves.
+// judgeMoney checks that each verification is charged its price once, that refunds are valid (see
+// judgeRefund), and that the balance equals the sum of the ledger.
 func (q *inquiry) judgeMoney() {
-	const credit = 1000 * 1e8 // of a new demonstration
+	const credit = 1000 * 1e8 // initial credit of a demonstration
 	charges := map[string]int{}
 	var sum, topUps int64
 	for _, e := range q.books.ledger {
@@ -274,19 +272,19 @@ func (q *inquiry) judgeMoney() {
 	}
 	for id := range q.books.verifications {
 		if charges[id] == 0 {
-			q.fault("lost charge", "of %s", id)
+			q.fault("lost charge", "%s has no charge", id)
 		}
 	}
 	if topUps != credit {
 		q.fault("wrong balance", "topped up by %d, want %d", topUps, int64(credit))
 	}
 	if q.books.balance != sum {
-		q.fault("wrong balance", "%d, and the ledger says %d", q.books.balance, sum)
+		q.fault("wrong balance", "%d, but ledger entries sum to %d", q.books.balance, sum)
 	}
 }
 
-// judgeRefund: a price is given back once, of what is over without a success, and of
-// which no carrier ever had a message.
+// judgeRefund checks that a price is refunded once, after an end without success, and only if
+// no carrier ever had a message of the verification.
 func (q *inquiry) judgeRefund(e entry) {
 	r, ok := q.books.verifications[strings.TrimPrefix(e.key, "refund/")]
 	switch {
@@ -298,7 +296,7 @@ func (q *inquiry) judgeRefund(e entry) {
 	case e.amount != r.price:
 		q.fault("wrong refund", "%s is %d, the price %d", e.key, e.amount, r.price)
 	case r.finalized.IsZero() || r.status == "SUCCESS":
-		q.fault("refund too early", "%s of one that is %s", e.key, r.status)
+		q.fault("refund too early", "%s of a verification with status %s", e.key, r.status)
 	}
 	r.refunded = true
 	for _, ev := range r.events {
@@ -308,7 +306,7 @@ func (q *inquiry) judgeRefund(e entry) {
 	}
 }
 
-// judgeAnswers: no call is answered in a way that its client cannot expect.
+// judgeAnswers checks that each answer has an expected status.
 func (q *inquiry) judgeAnswers() {
 	expected := map[string][]string{
 		"start":   {"0", "10"},
@@ -323,8 +321,8 @@ func (q *inquiry) judgeAnswers() {
 	}
 }
 
-// judgeStarts: what a client was told of exists, and of what it was not told
-// either all or nothing.
+// judgeStarts checks that each id that a client received exists and is found by search, and that
+// every other verification belongs to a start without an answer.
 func (q *inquiry) judgeStarts() {
 	told := map[string]bool{}
 	open := map[string]int{} // starts without an answer, by number
@@ -340,7 +338,7 @@ func (q *inquiry) judgeStarts() {
 			q.accepted++
 			r, ok := q.books.verifications[c.request]
 			if !ok || r.number != c.number {
-				q.fault("lost verification", "%s of %s, answered with status %s", c.request, c.number, c.status)
+				q.fault("lost verification", "%s for %s, answered with status %s", c.request, c.number, c.status)
 			}
 		}
 	}
@@ -349,7 +347,7 @@ func (q *inquiry) judgeStarts() {
 			q.unanswered++
 			open[r.number]--
 			if open[r.number] < 0 {
-				q.fault("verification out of nothing", "%s of %s", id, r.number)
+				q.fault("verification out of nothing", "%s for %s without a start", id, r.number)
 			}
 		}
 	}
@@ -363,12 +361,12 @@ func (q *inquiry) judgeStarts() {
 		case !ok:
 			q.fault("lost verification", "search does not find %s", id)
 		case r != nil && f.Status != r.status:
-			q.fault("search differs", "%s is %s, search says %s", id, r.status, f.Status)
+			q.fault("search differs", "%s is %s, search has %s", id, r.status, f.Status)
 		}
 	}
 }
 
-// judgeTwins: of a number no verification begins before the one before is over.
+// judgeTwins checks that no verification of a number begins before the previous one has ended.
 func (q *inquiry) judgeTwins() {
 	of := map[string][]*record{}
 	for _, r := range q.books.verifications {
@@ -380,13 +378,13 @@ func (q *inquiry) judgeTwins() {
 		slices.SortFunc(rs, func(a, b *record) int { return a.events[0].started.Compare(b.events[0].started) })
 		for i, r := range rs[1:] {
 			if before := rs[i]; before.finalized.IsZero() || r.events[0].started.Before(before.finalized.Add(-tick)) {
-				q.fault("two at once", "%s and %s of %s", before.id, r.id, number)
+				q.fault("two at once", "%s and %s for %s", before.id, r.id, number)
 			}
 		}
 	}
 }
 
-// judgeStrays: each message belongs to an event of a verification of its number.
+// judgeStrays checks that each message belongs to an event of a verification of its number.
 func (q *inquiry) judgeStrays() {
 	for number, messages := range q.phone {
 		for _, m := range messages {
@@ -400,23 +398,23 @@ func (q *inquiry) judgeStrays() {
 	}
 }
 
-// generation is one PIN of a verification, as the phone has shown it.
+// generation is one PIN of a verification, as received by the phone.
 type generation struct {
-	pin     string    // "" when no message came
-	from    time.Time // when it was made
-	until   time.Time // when it died
+	pin     string    // "" if no message arrived
+	from    time.Time // time of creation
+	until   time.Time // time of expiry
 	guesses int
 }
 
-// trial is one verification under judgement.
+// trial is the state of the judge for one verification.
 type trial struct {
 	*inquiry
 	*record
 	plan        plan
 	calls       []call
-	copies      map[string][]message // by event
+	copies      map[string][]message // messages by event id
 	generations map[int]*generation
-	end         time.Time // when it was over
+	end         time.Time // time after which no call may act on it
 }
 
 func (q *inquiry) judgeCase(r *record, calls []call) {
@@ -440,8 +438,8 @@ func (t *trial) blame(rule, format string, args ...any) {
 	t.fault(rule, "%s of %s (%s): %s", t.id, t.number, t.status, fmt.Sprintf(format, args...))
 }
 
-// judgeEvents: the steps of the plan are taken, in their order, each in its
-// time: not early unless a client has asked for it, and not late.
+// judgeEvents checks that the steps of the plan ran in order and on time. Only a triggered step
+// may be early.
 func (t *trial) judgeEvents() {
 	if len(t.events) > len(t.plan.channels) {
 		t.blame("too many events", "%d", len(t.events))
@@ -462,13 +460,13 @@ func (t *trial) judgeEvents() {
 	}
 }
 
-// triggered reports whether a client may have caused an event.
+// triggered reports whether a client may have triggered an event at this time.
 func (t *trial) triggered(at time.Time) bool {
 	return slices.ContainsFunc(t.calls, func(c call) bool { return c.verb == "trigger" && c.may(at) })
 }
 
-// may reports whether the call may have been carried out at a time. A call whose
-// connection broke may have been carried out a little after that was seen.
+// may reports whether the call may have taken effect at a time. After a broken connection it may
+// take effect up to lastWords later.
 func (c call) may(at time.Time) bool {
 	until := c.answered.Add(tick)
 	if c.status == "" {
@@ -477,8 +475,8 @@ func (c call) may(at time.Time) bool {
 	return !at.Before(c.sent.Add(-tick)) && !at.After(until)
 }
 
-// late blames what happened too long after it was due, not counting the time
-// when the program was down.
+// late reports a fault if at is more than crashGrace after due, without the time when the program
+// was down.
 func (t *trial) late(what string, due, at time.Time) {
 	delay := at.Sub(due) - t.down(due, at)
 	t.worstDelay = max(t.worstDelay, delay)
@@ -487,13 +485,13 @@ func (t *trial) late(what string, due, at time.Time) {
 	}
 }
 
-// down is how long the program was down between two moments.
+// down returns the time that the program was down between two times.
 func (q *inquiry) down(from, to time.Time) time.Duration {
 	var sum time.Duration
 	for _, o := range q.outages {
 		begin, end := o.died, o.back
 		if begin.Before(from) {
-			begin = from // the part before was counted, or is before all
+			begin = from // counted in the previous outage, or before the interval
 		}
 		if end.After(to) {
 			end = to
@@ -506,21 +504,21 @@ func (q *inquiry) down(from, to time.Time) time.Duration {
 	return sum
 }
 
-// judgePINs: all messages of a generation say the same PIN, and a new one is
-// made when, and only when, the one before has less than a minute to live.
+// judgePINs checks that all messages of a generation have the same PIN. A new PIN must be made
+// if and only if the previous one has less than a minute left.
 func (t *trial) judgePINs() {
 	for seq, e := range t.events {
 		g := t.generations[e.generation]
 		if g == nil {
 			if before := t.generations[e.generation-1]; before != nil && before.until.Sub(e.started) >= t.plan.minute {
-				t.blame("new PIN too early", "event %d at %v, the PIN lives until %v", seq, e.started, before.until)
+				t.blame("new PIN too early", "event %d at %v, the previous PIN expires at %v", seq, e.started, before.until)
 			}
 			g = &generation{from: e.started, until: e.started.Add(t.plan.pinLife)}
 			t.generations[e.generation] = g
 		} else if !e.started.Before(g.until) {
-			t.blame("dead PIN sent", "event %d at %v, the PIN died at %v", seq, e.started, g.until)
+			t.blame("dead PIN sent", "event %d at %v, the PIN expired at %v", seq, e.started, g.until)
 		} else if g.until.Sub(e.started) < t.plan.minute {
-			t.blame("stale PIN sent", "event %d at %v, the PIN dies at %v", seq, e.started, g.until)
+			t.blame("stale PIN sent", "event %d at %v, the PIN expires at %v", seq, e.started, g.until)
 		}
 		for _, m := range t.copies[e.id] {
 			pin := m.saysPIN()
@@ -528,15 +526,15 @@ func (t *trial) judgePINs() {
 				g.pin = pin
 			}
 			if pin == "" || pin != g.pin {
-				t.blame("different PIN", "event %d says %q, another message %q", seq, m.Text, g.pin)
+				t.blame("different PIN", "event %d has text %q, another message has PIN %q", seq, m.Text, g.pin)
 			}
 			t.judgeLifetime(seq, e, g, m)
 		}
 	}
 }
 
-// judgeLifetime: a message states the whole minutes left to its PIN, and at least 1: at
-// its event if it arrives soon after, else some time between its event and its arrival.
+// judgeLifetime checks that a message states the whole minutes left to its PIN, at least 1. They
+// count from its event if it arrived soon, else from a time between event and arrival.
 func (t *trial) judgeLifetime(seq int, e event, g *generation, m message) {
 	minutes := func(at time.Time) int { return max(1, int(g.until.Sub(at)/t.plan.minute)) }
 	most, least := minutes(e.started.Add(-tick)), minutes(e.started)
@@ -544,11 +542,11 @@ func (t *trial) judgeLifetime(seq int, e event, g *generation, m message) {
 		least = minutes(m.SentAt.Add(tick))
 	}
 	if stated := m.saysMinutes(); stated < least || stated > most {
-		t.blame("wrong lifetime", "event %d at %v, sent at %v, says %q, the PIN dies at %v", seq, e.started, m.SentAt, m.Text, g.until)
+		t.blame("wrong lifetime", "event %d at %v, sent at %v, has text %q, the PIN expires at %v", seq, e.started, m.SentAt, m.Text, g.until)
 	}
 }
 
-// saysMinutes is the lifetime that a message states; 0 for none.
+// saysMinutes returns the lifetime that a message states; 0 if it states none.
 func (m message) saysMinutes() int {
 	found := statedMinutes.FindStringSubmatch(m.Text)
 	if found == nil {
@@ -560,7 +558,7 @@ func (m message) saysMinutes() int {
 
 var statedMinutes = regexp.MustCompile(`(\d+) minutes?\b`)
 
-// saysPIN is pin for a message that may have none.
+// saysPIN returns the PIN of a message; "" if it has none.
 func (m message) saysPIN() string {
 	if m.Channel == "tts" {
 		return strings.ReplaceAll(spokenPIN.FindString(m.Text), ", ", "")
@@ -568,7 +566,7 @@ func (m message) saysPIN() string {
 	return writtenPIN.FindString(m.Text)
 }
 
-// judgeEnd: every verification ends, in time, and keeps no secret.
+// judgeEnd checks that a verification ended, in time, and that its PIN was deleted.
 func (t *trial) judgeEnd() {
 	if !slices.Contains([]string{"SUCCESS", "FAILED", "EXPIRED", "CANCELLED"}, t.status) || t.finalized.IsZero() {
 		t.end = time.Now().Add(time.Hour)
@@ -576,13 +574,13 @@ func (t *trial) judgeEnd() {
 		return
 	}
 	if t.secret {
-		t.blame("secret kept", "the PIN is still there")
+		t.blame("secret kept", "the PIN is still stored")
 	}
 	t.end = t.finalized
 	planned := t.planned()
 	if t.status != "EXPIRED" {
 		if t.end.After(planned.Add(tick)) {
-			t.blame("acted on after the end", "at %v, it ended at %v", t.end, planned)
+			t.blame("acted on after the end", "at %v, the latest end is %v", t.end, planned)
 		}
 		return
 	}
@@ -590,7 +588,7 @@ func (t *trial) judgeEnd() {
 		t.blame("early end", "at %v, planned for %v", t.end, planned)
 	}
 	t.late("the end", planned, t.end)
-	t.end = planned // from then on nothing can be done with it
+	t.end = planned // no call may act on it after this time
 	if n := len(t.events); n < len(t.plan.channels) {
 		due := t.events[n-1].started.Add(t.plan.waits[n-1])
 		missed := fmt.Sprintf("%s of %s expired after %d of %d events", t.id, t.number, n, len(t.plan.channels))
@@ -598,7 +596,7 @@ func (t *trial) judgeEnd() {
 	}
 }
 
-// planned is when the verification ends if nothing else happens.
+// planned returns the end of the verification if no further call acts on it.
 func (t *trial) planned() time.Time {
 	n := len(t.events)
 	end := t.events[n-1].started
@@ -611,8 +609,8 @@ func (t *trial) planned() time.Time {
 	return end
 }
 
-// judgeMessages: every event arrives, once, or once more for a crash that hid
-// its outcome; nothing arrives when all is over.
+// judgeMessages checks that every event arrives once, or twice after a crash that hid its
+// outcome, and that no message arrives after the end.
 func (t *trial) judgeMessages() {
 	for seq, e := range t.events {
 		copies := t.copies[e.id]
@@ -620,7 +618,7 @@ func (t *trial) judgeMessages() {
 			t.judgeMissing(seq, e)
 		}
 		if len(copies) > copiesOfEvent {
-			t.blame("third copy", "event %d came %d times", seq, len(copies))
+			t.blame("third copy", "event %d arrived %d times", seq, len(copies))
 		}
 		for i, m := range copies {
 			if m.SentAt.Before(e.started.Add(-tick)) {
@@ -636,8 +634,8 @@ func (t *trial) judgeMessages() {
 	}
 }
 
-// slept reports whether a message is that of a node which stood still, and has sent it
-// when it went on.
+// slept reports whether a message may come from a paused node, which sent it when it
+// continued.
 func (t *trial) slept(e event, sent time.Time) bool {
 	return t.lease > 0 && slices.ContainsFunc(t.outages, func(o outage) bool {
 		return o.inFlight[e.id] && !sent.Before(o.died) && sent.Before(o.back.Add(lastWords))
@@ -646,13 +644,13 @@ func (t *trial) slept(e event, sent time.Time) bool {
 
 func (t *trial) judgeDuplicate(seq int, e event, first, second time.Time) {
 	t.duplicates++
-	if t.lease > 0 { // the copies may come of two nodes, in any order
+	if t.lease > 0 { // the copies may come from two nodes, in any order
 		if !slices.ContainsFunc(t.outages, func(o outage) bool { return o.inFlight[e.id] && !o.died.After(second.Add(tick)) }) {
 			t.blame("copy without a crash", "event %d at %v and %v", seq, first, second)
 		}
 		return
 	}
-	// The last kill before the second copy is the one to blame.
+	// The last kill before the second copy must be its cause.
 	n := len(t.outages) - 1
 	for n >= 0 && t.outages[n].died.After(second.Add(tick)) {
 		n--
@@ -668,8 +666,8 @@ func (t *trial) judgeDuplicate(seq int, e event, first, second time.Time) {
 	t.doubled[pair] = true
 }
 
-// judgeMissing accepts a missing event whose outcome a crash lost, if it was too late to send
-// it again when the next life settled it, or if a second crash lost the second attempt.
+// judgeMissing checks an event without a message. It accepts a loss in a crash if it was too late
+// to resend when the restarted program recovered the event, or if a second crash lost the resend.
 func (t *trial) judgeMissing(seq int, e event) {
 	hits := 0
 	for _, o := range t.outages {
@@ -684,15 +682,15 @@ func (t *trial) judgeMissing(seq int, e event) {
 	for i, o := range t.outages {
 		step := t.steps[i]
 		if step.IsZero() && i+1 < len(t.outages) && !t.outages[i+1].inFlight[e.id] {
-			step = t.outages[i+1].died // settled in a life too short for an ordinary step
+			step = t.outages[i+1].died // recovered in a run too short for a regular step
 		}
 		if !o.inFlight[e.id] || step.IsZero() {
-			continue // not settled in the life after this outage
+			continue // not recovered in the run after this outage
 		}
 		step = step.Add(tick)
-		if !t.end.After(step) || // it was over,
-			!t.generations[e.generation].until.After(step) || // or its PIN was dead,
-			!e.started.Add(t.plan.waits[seq]).After(step) && t.plan.waits[seq] > 0 || // or the next one was due,
+		if !t.end.After(step) || // the verification had ended,
+			!t.generations[e.generation].until.After(step) || // or its PIN had expired,
+			!e.started.Add(t.plan.waits[seq]).After(step) && t.plan.waits[seq] > 0 || // or the next event was due,
 			seq+1 < len(t.events) && !t.events[seq+1].started.After(step) { // or had been triggered
 			t.overtaken++
 			return
@@ -705,17 +703,16 @@ func (t *trial) judgeMissing(seq int, e event) {
 			where += fmt.Sprintf("; died %s, back %s, first step %s", o.died.Format(wallTime), o.back.Format(wallTime), t.steps[i].Format(wallTime))
 		}
 	}
-	t.blame("lost message", "event %d (%s, attempt %d, %s) started at %s, over at %s, in flight at %d kills%s",
+	t.blame("lost message", "event %d (%s, attempt %d, %s) started at %s, ended at %s, in flight at %d kills%s",
 		seq, e.channel, e.attempt, e.state, e.started.Format(wallTime), t.end.Format(wallTime), hits, where)
 }
 
-// wallTime is how moments are written that lie within one run.
+// wallTime is the format of times within one run.
 const wallTime = "15:04:05.000"
 
-// takeSteps finds out when, after each outage, the program has taken the first
-// step that fell due in the ordinary way. What the crash left behind is due at
-// once, before any of these; or, where another node may be at it, when its lease is
-// over.
+// takeSteps sets steps to the time of the first regular step after each outage. Recovery of
+// interrupted events precedes it: they are due immediately or, with several nodes, when the
+// lease expires.
 func (q *inquiry) takeSteps(calls map[string][]call) {
 	q.steps = make([]time.Time, len(q.outages))
 	if q.lease > 0 {
@@ -741,8 +738,8 @@ func (q *inquiry) takeSteps(calls map[string][]call) {
 	}
 }
 
-// taken is when a step was taken at the latest: by the time of its message, and no
-// later than backdate after the time in the books.
+// taken returns the latest time at which a step may have run: the time of its message, or
+// backdate after its recorded time if that is earlier.
 func (q *inquiry) taken(number string, e event) time.Time {
 	at := e.started.Add(backdate)
 	for _, m := range q.phone[number] {
@@ -753,8 +750,8 @@ func (q *inquiry) taken(number string, e event) time.Time {
 	return at
 }
 
-// judgeChecks: a code is accepted once, and only the right one while it lives;
-// nobody gets more guesses than three for a PIN; what was answered stays true.
+// judgeChecks checks that only the right code is accepted, once and while it is valid. No PIN may
+// get more than three guesses, and the answers must agree with the record.
 func (t *trial) judgeChecks() {
 	valid, recordedWrong := 0, 0
 	for _, c := range t.checks {
@@ -771,7 +768,7 @@ func (t *trial) judgeChecks() {
 		}
 	}
 	if want := t.status == "SUCCESS"; valid > 1 || (valid == 1) != want {
-		t.blame("second success", "%d valid checks are recorded", valid)
+		t.blame("second success", "%d valid checks are recorded for this status", valid)
 	}
 	sent, accepted, wrong := 0, 0, 0
 	for _, c := range t.calls {
@@ -798,10 +795,10 @@ func (t *trial) judgeChecks() {
 		t.blame("second success", "%d checks were answered with success", accepted)
 	}
 	if recordedWrong < wrong {
-		t.blame("forgotten check", "%d wrong codes were refused, %d are recorded", wrong, recordedWrong)
+		t.blame("forgotten check", "%d wrong codes were refused, but only %d are recorded", wrong, recordedWrong)
 	}
 	if len(t.checks) > sent {
-		t.blame("check out of nothing", "%d are recorded, %d were sent", len(t.checks), sent)
+		t.blame("check out of nothing", "%d are recorded, but only %d were sent", len(t.checks), sent)
 	}
 }
 
@@ -832,16 +829,16 @@ func (t *trial) judgeRefused(c call) {
 	}
 }
 
-// judgeGone: a call is told that the verification is over only if it is.
+// judgeGone checks that a call with status 6 came after the end of the verification.
 func (t *trial) judgeGone(c call) {
 	if t.end.After(c.answered.Add(tick)) {
 		t.blame("gone before the end", "%s at %v, ended at %v", c.verb, c.answered, t.end)
 	}
 }
 
-// judgeControls: a command that was carried out stays so.
+// judgeControls checks that each successful cancel and trigger has its effect in the record.
 func (t *trial) judgeControls() {
-	var taken []bool // events that a trigger answers for
+	var taken []bool // events that belong to a trigger
 	for range t.events {
 		taken = append(taken, false)
 	}
@@ -873,18 +870,18 @@ func (t *trial) judgeControls() {
 	}
 }
 
-// judgeSearch: the answer of search is complete, and says what the books say.
+// judgeSearch checks that the answer of search agrees with the database and the calls.
 func (t *trial) judgeSearch() {
 	f, ok := t.found[t.id]
 	if !ok {
-		return // nobody knows its id, or judgeStarts has blamed that
+		return // its id is unknown, or judgeStarts has reported it
 	}
 	want := fmt.Sprintf("%d.%08d", t.plan.price/1e8, t.plan.price%1e8)
 	if t.refunded {
 		want = "0"
 	}
 	if f.Price != want || t.price != t.plan.price {
-		t.blame("wrong price", "search says %s, want %s", f.Price, want)
+		t.blame("wrong price", "search has %s, want %s", f.Price, want)
 	}
 	if f.Number != t.number || len(f.Events) != len(t.events) || len(f.Checks) != len(t.checks) {
 		t.blame("search differs", "%+v", f)
@@ -903,7 +900,7 @@ func (t *trial) judgeSearch() {
 		if c.verb == "check" && (c.status == "16" || c.status == "17") {
 			refused[c.code]--
 			if refused[c.code] < 0 {
-				t.blame("forgotten check", "of %q at %v", c.code, c.answered)
+				t.blame("forgotten check", "search does not show the refused code %q of %v", c.code, c.answered)
 			}
 		}
 	}

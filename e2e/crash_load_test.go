@@ -17,16 +17,15 @@ import (
 
 const (
 	crashSpeed  = 50
-	arrivalGap  = 10 * time.Millisecond // between two verifications, on average
-	rush        = 24                    // how many come at once before some kills
-	maxPeople   = 250                   // at once
+	arrivalGap  = 10 * time.Millisecond // average time between two verifications
+	rush        = 24                    // clients that start together before some kills
+	maxPeople   = 250                   // concurrent clients
 	callTimeout = 30 * time.Second
-	unknown     = "5" // the status of a call during which the database was lost
+	unknown     = "5" // status of a call that lost the database
 )
 
-// crashPlans are what is asked of the program, at crashSpeed. They are short
-// enough that every kind of step falls due between the kills, some of them with
-// the PIN that went before and some with a new one.
+// crashPlans returns the plans of the verifications, at crashSpeed. They are short, so that every
+// kind of step is due between the kills, some with the previous PIN and some with a new one.
 func crashPlans() []plan {
 	seconds := func(list ...int) (waits []time.Duration) {
 		for _, s := range list {
@@ -54,7 +53,7 @@ func crashPlans() []plan {
 // cancelAfter is the age from which a verification can be cancelled.
 const cancelAfter = 30 * time.Second / crashSpeed
 
-// longest is how long a verification may last when the program is not down.
+// longest returns the maximum duration of a verification while the program runs.
 func (p plan) longest() time.Duration {
 	last := len(p.waits) - 1
 	sum := max(p.waits[last], p.pinLife)
@@ -64,7 +63,7 @@ func (p plan) longest() time.Duration {
 	return sum
 }
 
-// longestOf is how long any of some plans may last.
+// longestOf returns the longest duration of the plans.
 func longestOf(plans []plan) (longest time.Duration) {
 	for _, p := range plans {
 		longest = max(longest, p.longest())
@@ -72,14 +71,14 @@ func longestOf(plans []plan) (longest time.Duration) {
 	return longest
 }
 
-// load is a crowd of clients that use the program while it is killed. What they
-// do and see goes into the journal.
+// load is a group of clients that use the program while it is killed. Its journal has their
+// calls and the answers.
 type load struct {
-	urls   []string // of the nodes; any will do
-	offers []plan   // drawn from by each person
+	urls   []string // addresses of the nodes; each call uses a random one
+	offers []plan   // plans from which each client gets a random one
 	seed   uint64
 	http   http.Client
-	rush   chan int // as many come at once
+	rush   chan int // numbers of clients to start together
 
 	mu    sync.Mutex
 	calls []call
@@ -96,7 +95,7 @@ func newLoad(seed uint64, urls ...string) *load {
 	}
 }
 
-// run lets people come until ctx ends, and returns when all have finished.
+// run starts clients until ctx ends, and returns when all have finished.
 func (l *load) run(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(l.seed, 0))
 	places := make(chan struct{}, maxPeople)
@@ -126,22 +125,22 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// person is somebody with a number, and the application that verifies it.
+// person is a user with a number, and the application that verifies it.
 type person struct {
 	*load
 	rng    *rand.Rand
 	number string
 	plan   plan
-	id     string // of the verification; "" before it is known
+	id     string // request id; "" until known
 }
 
 func (l *load) newPerson(n int) *person {
 	p := &person{load: l, rng: rand.New(rand.NewPCG(l.seed, uint64(n)))}
 	p.plan = l.offers[p.rng.IntN(len(l.offers))]
-	if n >= 790000 { // the number would be one of those that a demonstration treats in its own way
+	if n >= 790000 { // a demonstration treats this number differently
 		panic("out of numbers")
 	}
-	// One in four has another price, so that no charge can pass for another.
+	// Every fourth number has another price, so that charges of the two groups differ.
 	if p.number, p.plan.price = fmt.Sprintf("447700%06d", 100000+n), 12050000; n%4 == 0 {
 		p.number, p.plan.price = fmt.Sprintf("1201%07d", 5500000+n), 3610000
 	}
@@ -151,7 +150,7 @@ func (l *load) newPerson(n int) *person {
 	return p
 }
 
-// live starts a verification and does with it what people and applications do.
+// live starts a verification and behaves like a random user and application.
 func (p *person) live() {
 	if !p.start() {
 		return
@@ -174,7 +173,7 @@ func (p *person) live() {
 			p.check(p.mistype(pin))
 		}
 		p.check(pin)
-	case does < 70: // four windows send the same code at once
+	case does < 70: // four clients send the same code at the same time
 		p.crowd(p.read(1))
 	case does < 80:
 		p.sleep(cancelAfter, cancelAfter+500*time.Millisecond)
@@ -188,14 +187,14 @@ func (p *person) live() {
 		}
 		p.check(p.read(2))
 		p.again()
-	default: // reacts at any time, too late perhaps
+	default: // reacts at any time, perhaps too late
 		p.sleep(0, p.plan.longest())
 		p.check(p.read(1))
 	}
 }
 
-// start starts the verification. When the connection breaks the application asks
-// again, mostly: status 10 then tells it the id that it missed.
+// start starts the verification. After a broken connection it usually retries: an answer with
+// status 10 then has the id of the verification.
 func (p *person) start() bool {
 	params := url.Values{"number": {p.number}, "brand": {"Acme"}}
 	for name, value := range p.plan.params {
@@ -210,8 +209,8 @@ func (p *person) start() bool {
 	}
 }
 
-// read waits for the nth message and gives the PIN of the newest; "" when none
-// comes before the verification must be over.
+// read waits for the nth message and returns the PIN of the newest; "" if it does not arrive
+// within the longest duration of the plan.
 func (p *person) read(n int) string {
 	for deadline := time.Now().Add(p.plan.longest()); time.Now().Before(deadline); p.sleep(10*time.Millisecond, 40*time.Millisecond) {
 		messages, err := p.messages(p.number)
@@ -222,7 +221,7 @@ func (p *person) read(n int) string {
 	return ""
 }
 
-// mistype gives another code than pin.
+// mistype returns a code that differs from pin.
 func (p *person) mistype(pin string) string {
 	for {
 		if code := fmt.Sprintf("%04d", p.rng.IntN(10000)); code != pin {
@@ -231,7 +230,7 @@ func (p *person) mistype(pin string) string {
 	}
 }
 
-// check submits a code, again when the connection breaks.
+// check submits a code, at most three times while the connection breaks.
 func (p *person) check(code string) {
 	params := url.Values{"request_id": {p.id}, "code": {code}}
 	for tries := 0; code != "" && tries < 3; tries++ {
@@ -242,7 +241,7 @@ func (p *person) check(code string) {
 	}
 }
 
-// again submits the newest code once more some time later, which must be in vain.
+// again sometimes submits the newest code again later, which must fail after a success.
 func (p *person) again() {
 	if p.rng.IntN(2) == 0 {
 		p.sleep(0, 1500*time.Millisecond)
@@ -258,8 +257,8 @@ func (p *person) crowd(code string) {
 	crowd.Wait()
 }
 
-// control gives a command, once: nobody knows whether one without an answer was
-// carried out.
+// control sends a command once, without a retry: after a broken connection it is unknown
+// whether the command took effect.
 func (p *person) control(verb string) {
 	cmd := verb
 	if verb == "trigger" {
@@ -272,19 +271,18 @@ func (p *person) sleep(least, most time.Duration) {
 	lapse(least + time.Duration(p.rng.Int64N(int64(most-least))))
 }
 
-// call makes a call and writes it into the journal. While nobody listens it
-// waits, since a call that was not sent is none.
+// call makes a call and adds it to the journal. It waits while no node accepts connections: a call
+// that was not sent does not count.
 func (l *load) call(c call, path string, params url.Values) call {
 	params.Set("api_key", apiKey)
 	params.Set("api_secret", apiSecret)
 	for {
 		c.sent = time.Now()
-		// A POST: a GET would be repeated without telling when its connection
-		// breaks.
+		// POST, because net/http silently retries a GET after a broken connection.
 		res, err := l.http.PostForm(l.node()+path, params)
 		var dial *net.OpError
 		if errors.As(err, &dial) && dial.Op == "dial" {
-			lapse(50*time.Millisecond + rand.N(50*time.Millisecond)) // a crowd that hurries would slow the start
+			lapse(50*time.Millisecond + rand.N(50*time.Millisecond)) // a faster retry of all clients would slow the start
 			continue
 		}
 		var a struct {
@@ -298,7 +296,7 @@ func (l *load) call(c call, path string, params url.Values) call {
 		c.answered = time.Now()
 		if err == nil {
 			c.status, c.text = a.Status, a.ErrorText
-			if c.status == unknown { // it may have been carried out, as without an answer
+			if c.status == unknown { // it may have taken effect, as without an answer
 				c.status = ""
 			}
 			if c.verb == "start" {
@@ -312,7 +310,7 @@ func (l *load) call(c call, path string, params url.Values) call {
 	}
 }
 
-// decodeAnswer reads an answer, which is whole or has not come.
+// decodeAnswer decodes an answer. An incomplete answer is an error.
 func decodeAnswer(res *http.Response, into any) error {
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
@@ -322,10 +320,10 @@ func decodeAnswer(res *http.Response, into any) error {
 	return err
 }
 
-// node picks one as a load balancer does that does not know which are there.
+// node returns a random URL, like a load balancer without health checks.
 func (l *load) node() string { return l.urls[rand.IntN(len(l.urls))] }
 
-// get fetches something that changes nothing.
+// get makes a read-only call.
 func (l *load) get(path string, params url.Values, into any) error {
 	res, err := l.http.Get(l.node() + path + "?" + params.Encode())
 	if err != nil {
@@ -340,7 +338,7 @@ func (l *load) messages(number string) ([]message, error) {
 	return inbox.Messages, err
 }
 
-// search looks verifications up, those whose ids somebody knows.
+// search returns the verifications with these ids.
 func (l *load) search(ids ...string) ([]found, error) {
 	var answer struct {
 		List   []found `json:"verification_requests"`
@@ -348,14 +346,14 @@ func (l *load) search(ids ...string) ([]found, error) {
 		Text   string `json:"error_text"`
 	}
 	err := l.get("/verify/search/json", url.Values{"api_key": {apiKey}, "api_secret": {apiSecret}, "request_ids": ids}, &answer)
-	if err == nil && answer.Status != "" && answer.Status != "101" { // 101: none of them
+	if err == nil && answer.Status != "" && answer.Status != "101" { // 101: not found
 		err = fmt.Errorf("search: status %s %s", answer.Status, answer.Text)
 	}
 	return answer.List, err
 }
 
-// collect gathers what the program tells when all is over: the phone's journal,
-// and what search says of each verification that a client or the phone knows.
+// collect returns the evidence from the program at the end: the phone's journal, and the answer
+// of search for each verification in a journal of clients or phone.
 func (l *load) collect(t *testing.T) evidence {
 	t.Helper()
 	e := evidence{plans: l.plans, calls: l.calls, phone: map[string][]message{}, found: map[string]found{}}
@@ -397,7 +395,7 @@ func (l *load) collect(t *testing.T) evidence {
 	return e
 }
 
-// inParallel does something to all items, n at a time.
+// inParallel calls do for chunks of n items, four at a time.
 func inParallel(t *testing.T, items []string, n int, do func(chunk []string) error) {
 	t.Helper()
 	chunks := make(chan []string)

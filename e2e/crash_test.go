@@ -15,18 +15,17 @@ import (
 	"time"
 )
 
-// defaultKills takes three quarters of a minute. That nothing goes wrong in so many
-// kills says that it goes wrong in less than 6 % of them (with 95 % certainty);
-// COUNTERSIGN_KILLS asks for more, as "make torture" does.
+// defaultKills takes three quarters of a minute. Without a fault in 50 kills, fewer than 6 % of
+// kills cause a fault (with 95 % certainty). COUNTERSIGN_KILLS sets another number, as
+// "make torture" does.
 const defaultKills = 50
 
-// TestCrash kills the program at random moments while clients use it, starts it
-// again, and judges by the journals of the clients and of the phone whether
-// anything was lost or done twice. A kill ends the process and not the machine:
-// what the program has handed to the kernel survives it.
+// TestCrash kills the program at random moments while clients use it, and restarts it. The
+// journals of clients and phone must show that no work was lost or done twice. A kill
+// ends the process and not the machine: data handed to the kernel survives it.
 //
-// COUNTERSIGN_SEED repeats the choices of a run, though not its timing. With
-// "go test -artifacts" the database is kept.
+// COUNTERSIGN_SEED repeats the choices of a run, though not its timing. The flag -artifacts of
+// go test keeps the database.
 func TestCrash(t *testing.T) {
 	kills := int(setting(t, "COUNTERSIGN_KILLS", defaultKills))
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
@@ -47,7 +46,7 @@ func TestCrash(t *testing.T) {
 	early := 0
 	for range kills {
 		if c.rng.IntN(10) == 0 {
-			// Killed once more before it has recovered.
+			// The program is killed again before it has recovered.
 			lapse(time.Duration(c.rng.Float64() * float64(c.slowStart)))
 			early++
 		} else {
@@ -73,18 +72,18 @@ func TestCrash(t *testing.T) {
 	e.books = readBooks(t, c.database())
 	v := judge(e)
 	v.report(t)
-	t.Logf("%d kills, %d of them while it started; %v; slowest start %v",
+	t.Logf("%d kills, %d of them during a start; %v; slowest start %v",
 		len(c.outages), early, v, c.slowestStart.Round(time.Millisecond))
 	if t.Failed() {
-		t.Logf("COUNTERSIGN_SEED=%d; the program complained:", seed)
+		t.Logf("COUNTERSIGN_SEED=%d; log lines of the program:", seed)
 		for _, complaint := range slices.Sorted(maps.Keys(c.complaints)) {
 			t.Logf("%d× %s", c.complaints[complaint], complaint)
 		}
 	}
 }
 
-// TestCrashAtFirstStart kills the program while it makes its key and its
-// database. It must be possible to start it after that.
+// TestCrashAtFirstStart kills the program while it creates its key and its database. The next
+// start must succeed.
 func TestCrashAtFirstStart(t *testing.T) {
 	t.Parallel()
 	const kills = 20
@@ -107,7 +106,7 @@ func TestCrashAtFirstStart(t *testing.T) {
 	}
 }
 
-// report fails the test for what must not be.
+// report fails the test for each fault.
 func (v *verdict) report(t *testing.T) {
 	t.Helper()
 	const maxShown = 40
@@ -120,7 +119,7 @@ func (v *verdict) report(t *testing.T) {
 	}
 }
 
-// setting reads a number from the environment.
+// setting returns a number from the environment, or fallback if the variable is not set.
 func setting(t *testing.T, name string, fallback int64) int64 {
 	t.Helper()
 	text := os.Getenv(name)
@@ -129,7 +128,7 @@ func setting(t *testing.T, name string, fallback int64) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		t.Fatalf("%s=%s is no number", name, text)
+		t.Fatalf("%s=%s is not a number of at least 0", name, text)
 	}
 	return n
 }
@@ -143,9 +142,9 @@ type crash struct {
 	server  *server
 	outages []outage
 
-	complaints map[string]int // what the program has logged, but for the time
+	complaints map[string]int // log lines of the program without their time, counted
 
-	started      time.Time // the process of server
+	started      time.Time // start time of the process of server
 	slowStart    time.Duration
 	slowestStart time.Duration
 }
@@ -162,11 +161,11 @@ func newCrash(t *testing.T, seed uint64) *crash {
 	return c
 }
 
-// quietAddress is an address where nobody listens, with a port that the kernel
-// does not give to outgoing connections: while the program is down a client
-// could otherwise be given that very port, and be connected to itself.
+// quietAddress returns a free address outside the kernel's range for outgoing connections.
+// While the program is down, a client could otherwise get this very port and connect
+// to itself.
 //
-// The port is not drawn from a seed: if one is taken, the faults of the seed stay the same.
+// The port does not depend on a seed: if it is in use, the faults of the seed stay the same.
 func quietAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -183,15 +182,14 @@ func quietAddress(t *testing.T) string {
 
 func (c *crash) database() string { return filepath.Join(c.dir, "countersign.db") }
 
-// start starts the program, and does not wait for it.
+// start starts the program without waiting for it.
 func (c *crash) start() {
 	c.t.Helper()
 	c.started = time.Now()
 	c.server = launch(c.t, "demo", "--unlimited", "--listen", c.listen, "--data", c.dir, "--speed", strconv.Itoa(crashSpeed))
 }
 
-// awaitReady waits until the program answers, which ends the outages. Doing so
-// again changes nothing.
+// awaitReady waits until the program answers, which ends the outages. It is idempotent.
 func (c *crash) awaitReady() {
 	c.t.Helper()
 	s := c.server
@@ -201,9 +199,9 @@ func (c *crash) awaitReady() {
 	select {
 	case s.url = <-s.log.url:
 	case <-s.ended:
-		c.t.Fatalf("the program does not start: %v\n%s", s.cmd.ProcessState, s.log)
+		c.t.Fatalf("the program ended before it listened: %v\n%s", s.cmd.ProcessState, s.log)
 	case <-time.After(patience):
-		c.t.Fatalf("the program does not say where it listens:\n%s", s.log)
+		c.t.Fatalf("the program did not log its address:\n%s", s.log)
 	}
 	s.messages(c.t, "447700900000")
 	now := time.Now()
@@ -212,11 +210,11 @@ func (c *crash) awaitReady() {
 	}
 	took := now.Sub(c.started)
 	c.slowestStart = max(c.slowestStart, took)
-	c.slowStart = (3*c.slowStart + 5*took/4) / 4 // a quarter more than usual
+	c.slowStart = (3*c.slowStart + 5*took/4) / 4 // a quarter above the average
 }
 
-// lifetime is how long the program lives after it has started: short lives are
-// the more likely ones, since they crash more in a given time.
+// lifetime returns the time from a start to the next kill. Short times are more likely, because
+// they allow more kills in a given time.
 func (c *crash) lifetime() time.Duration {
 	const least, most = 100 * time.Millisecond, 1500 * time.Millisecond
 	x := c.rng.Float64()
@@ -227,7 +225,7 @@ func (c *crash) kill() {
 	c.t.Helper()
 	select {
 	case <-c.server.ended:
-		c.t.Fatalf("the program has ended by itself: %v\n%s", c.server.cmd.ProcessState, c.server.log)
+		c.t.Fatalf("the program ended before it was killed: %v\n%s", c.server.cmd.ProcessState, c.server.log)
 	default:
 	}
 	c.server.kill()

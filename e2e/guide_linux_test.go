@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestGuide follows the pages on running it as a service, administering it and replacing
-// the key file, as root in namespaces. Commands, files and units come from the pages.
-// Commands of the server's user run under the restrictions of the unit (see systemd).
+// TestGuide follows the pages on running a service, administering it and replacing the key file,
+// as root in namespaces. Commands, files and units come from the pages. Commands of the server's
+// user run under the restrictions of the unit (see systemd).
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	require(t, "curl", "openssl", "useradd", "setpriv", "ip", "mount")
@@ -78,8 +78,8 @@ fails grep Lost accounts`)
 	m.execute(t)
 }
 
-// rotateKey follows the replacement of the key file: first with an abort, then to its end.
-// Steps that would succeed only three minutes later are forced.
+// rotateKey follows the replacement of the key file: first with an abort, then to its end. It
+// forces steps that would succeed only three minutes later.
 func (m *machine) rotateKey(t *testing.T) {
 	t.Helper()
 	page := readPage(t, "how-to/protect-data.md")
@@ -113,18 +113,18 @@ await 'curl -s 127.0.0.1:9090/readyz | grep ready'`)
 	m.run("after removal", "test ! -e /etc/countersign/key.old")
 }
 
-// forced returns commands, the last with --force if it is refused for now.
+// forced returns commands that run the last one again with --force if it is refused.
 func forced(commands string) string {
 	commands = strings.TrimSpace(commands)
 	first, last := "", commands
 	if i := strings.LastIndex(commands, "\n"); i >= 0 {
 		first, last = commands[:i+1], commands[i+1:]
 	}
-	return first + "if ! " + last + " 2>refused; then\n  grep 'try again after 2' refused\n  " + last + " --force\nfi\n"
+	return first + "if ! " + last + " 2>refused; then\n  grep 'retry after 2' refused\n  " + last + " --force\nfi\n"
 }
 
-// administer follows "How to administer an installation". Another machine is the same
-// one, with the name verify.example.com.
+// administer follows "Administer an installation". The other machine is the same machine,
+// under the name verify.example.com.
 func (m *machine) administer(t *testing.T) {
 	t.Helper()
 	page := readPage(t, "how-to/administer.md")
@@ -150,7 +150,7 @@ export SSL_CERT_FILE=$PWD/admin.pem CURL_CA_BUNDLE=$PWD/admin.pem`)
 	for _, call := range in(t, page, "With a program") {
 		m.run("a program", "{ "+call.text+"} >there\ncat there\ngrep '\"key\":\"shop0001\"' there\ngrep '100.00' there")
 	}
-	m.follow("audit log", in(t, page, "To find out who changed something"))
+	m.follow("audit log", in(t, page, "Find the author of a change"))
 	m.run("after the audit log", "countersign audit list --subject shop0001 | grep anna")
 }
 
@@ -160,18 +160,18 @@ type machine struct {
 	settings string // content of the configuration
 }
 
-// newMachine returns a machine with the program, and replacements of systemctl and
-// sudo. It skips the test without the right to make namespaces.
+// newMachine returns a machine with the program, and replacements of systemctl and sudo. It skips
+// the test without the permission to create namespaces.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make users, mounts and namespaces")
+		t.Skip("requires root, to create users, mounts and namespaces")
 	}
 	dir := t.TempDir()
 	probe := inNamespaces(t.Context(), `mount --make-rprivate / && mount -t tmpfs tmpfs $0 && mkdir $0/upper $0/work &&
 mount -t overlay overlay -o lowerdir=/etc,upperdir=$0/upper,workdir=$0/work /etc && mount -t proc proc /proc`, t.TempDir())
 	if out, err := probe.CombinedOutput(); err != nil {
-		t.Skipf("needs namespaces and overlay mounts: %v %s", err, out)
+		t.Skipf("requires namespaces and overlay mounts: %v %s", err, out)
 	}
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, "systemd"), "./systemd")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -217,7 +217,7 @@ await() { # COMMAND: until it succeeds, for 30 seconds
 	return m
 }
 
-// run adds commands.
+// run adds commands to the script.
 func (m *machine) run(step, commands string) {
 	fmt.Fprintf(&m.script, "step=%q\n%s\n", step, strings.TrimSpace(commands))
 }
@@ -240,7 +240,7 @@ func (m *machine) follow(step string, blocks []block) {
 	}
 }
 
-// write adds the creation of a file, or a new content for one, with owner and mode kept.
+// write adds commands that create or overwrite a file. An existing file keeps owner and mode.
 func (m *machine) write(step, path, text string) {
 	m.run(step, fmt.Sprintf("mkdir -p %s\ncat >%s <<'END OF FILE'\n%sEND OF FILE", filepath.Dir(path), path, text))
 }

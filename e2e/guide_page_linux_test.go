@@ -16,7 +16,7 @@ type block struct {
 	text    string
 }
 
-// fileName finds the path that a line before a block announces: "`/etc/x` (remarks):".
+// fileName matches a line before a block that names its file: "`/etc/x` (remarks):".
 var fileName = regexp.MustCompile("`(/[^`]+)`[^`]*:$")
 
 // readPage returns the blocks of a page of docs, such as how-to/administer.md.
@@ -56,7 +56,7 @@ func readPage(t *testing.T, name string) []block {
 	return blocks
 }
 
-// in returns the blocks of a section. There must be some.
+// in returns the blocks of a section, at least one.
 func in(t *testing.T, blocks []block, section string) (list []block) {
 	t.Helper()
 	for _, b := range blocks {
@@ -70,8 +70,8 @@ func in(t *testing.T, blocks []block, section string) (list []block) {
 	return list
 }
 
-// withSettings returns config without the top-level settings that settings has, followed
-// by settings.
+// withSettings returns config with the top-level settings of settings, which replace those of the
+// same names.
 func withSettings(config, settings string) string {
 	name := func(line string) string { before, _, _ := strings.Cut(line, ":"); return before }
 	replaced := map[string]bool{}

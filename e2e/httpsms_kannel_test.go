@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// TestHTTPKannel sends through Kannel as docs/how-to/connect-an-http-gateway.md says.
-// Kannel gives no message ids: its receipts find their messages by our own.
+// TestHTTPKannel sends through Kannel with the settings of docs/how-to/connect-an-http-gateway.md.
+// Kannel returns no message ids: its receipts refer to messages by the ids of the server.
 func TestHTTPKannel(t *testing.T) {
 	t.Parallel()
 	require(t, "bearerbox", "smsbox")
 	smsc := rehearse(t, "--system-id", "kannel", "--password", "gateway", "--receipts", "text",
 		"--fault", "undeliverable=447700900202", "--fault", "refuse=1x:0x0B")
 
-	// The server's address, which the settings need before the server has one.
+	// The address of the server, set after the settings that contain the public address.
 	var target atomic.Pointer[url.URL]
 	public := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target.Load()) }})
 	t.Cleanup(public.Close)
@@ -44,14 +44,14 @@ func TestHTTPKannel(t *testing.T) {
 			s.awaitState(t, id, tt.want)
 			if tt.want != "rejected" {
 				if text, _ := smsc.await(t, tt.number, "text")["text"].(string); !strings.HasPrefix(text, tt.brand+" code: ") {
-					t.Errorf("the phone shows %q", text)
+					t.Errorf("the phone received %q, want a text of the brand", text)
 				}
 			}
 		})
 	}
 }
 
-// kannelSettings are those of the page for operators, with a Kannel at address and
+// kannelSettings returns the settings of the page for operators, with a Kannel at address and
 // the callback at public.
 func kannelSettings(t *testing.T, address, public string) string {
 	t.Helper()

@@ -23,15 +23,15 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// program is the binary under test, built when the first test asks for it.
+// program is the binary under test, built for the first test that needs it.
 var program struct {
 	path string
 	once sync.Once
 	err  error
 }
 
-// countersign is the path of the program under test: the one that
-// COUNTERSIGN_PROGRAM names, such as a release, or else this source, built.
+// countersign returns the path of the program under test: COUNTERSIGN_PROGRAM, such as a
+// release, or a build of this source.
 func countersign(t *testing.T) string {
 	t.Helper()
 	require(t, "go")
@@ -50,8 +50,7 @@ func countersign(t *testing.T) string {
 	return program.path
 }
 
-// require skips the test unless end-to-end tests are wanted; where they are, a
-// tool that is missing fails it.
+// require skips the test without COUNTERSIGN_E2E, and fails it if a tool is missing.
 func require(t *testing.T, tools ...string) {
 	t.Helper()
 	if os.Getenv("COUNTERSIGN_E2E") == "" {

@@ -14,10 +14,9 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// TestNodesDiskFull fills the disk that the database lies on, while verifications come
-// in: each is answered, none is promised that is not kept, and all goes on when there
-// is room again. While most are refused the node is not ready, although a small write
-// still finds room.
+// TestNodesDiskFull fills the disk of the database while verifications start. Each start is
+// answered, no accepted verification is lost, and starts succeed again once there is room. While
+// most starts are refused the node is not ready, although a small write still succeeds.
 func TestNodesDiskFull(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
@@ -35,11 +34,11 @@ func TestNodesDiskFull(t *testing.T) {
 	balloon := filepath.Join(disk, "balloon")
 	full := fill(t, balloon)
 	if full == 0 {
-		t.Fatal("the disk was full before")
+		t.Fatal("the disk has no room before the test")
 	}
 	var accepted []string
 	refused := 0
-	for n := range 3000 { // until what is left of each page is used up
+	for n := range 3000 { // until the remaining space of each page is used up
 		got := s.ask(t, "/verify/json", "number", strconv.Itoa(447700910000+n), "brand", "Acme")
 		switch got["status"] {
 		case "0":
@@ -47,40 +46,40 @@ func TestNodesDiskFull(t *testing.T) {
 		case "5":
 			refused++
 		default:
-			t.Fatalf("answered %v", got)
+			t.Fatalf("a start is answered %v", got)
 		}
 		if refused == 20 {
 			break
 		}
 	}
 	if refused == 0 {
-		t.Error("the disk did not fill")
+		t.Error("no start was refused")
 	}
 	if code, body := readyz(t, ops); code != http.StatusServiceUnavailable || !strings.Contains(body, "not ready: ") {
-		t.Errorf("/readyz answers %d %q while starts are refused", code, body)
+		t.Errorf("while starts are refused, /readyz answers %d %q, want 503 with a reason", code, body)
 	}
 	if log := s.log.String(); !strings.Contains(log, "database unavailable") || !strings.Contains(log, "No space left on device (SQLSTATE 53100)") {
-		t.Error("the log does not say that the disk is full")
+		t.Error("the log does not report the full disk")
 	}
 	if err := os.Remove(balloon); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, "a start accepted when there is room again", func() bool {
+	await.Until(t, "an accepted start after room was freed", func() bool {
 		return s.ask(t, "/verify/json", "number", "447700920000", "brand", "Acme")["status"] == "0"
 	})
-	await.Until(t, "ready when there is room again", func() bool {
+	await.Until(t, "readiness after room was freed", func() bool {
 		code, _ := readyz(t, ops)
 		return code == http.StatusOK
 	})
 	for _, id := range append(accepted, before) {
 		if s.found(t, id)["status"] != "IN PROGRESS" {
-			t.Errorf("%s was accepted, and is lost", id)
+			t.Errorf("%s was accepted but is lost", id)
 		}
 	}
-	t.Logf("%d accepted while it filled, %d refused", len(accepted), refused)
+	t.Logf("%d accepted while the disk filled, %d refused", len(accepted), refused)
 }
 
-// readyz asks a server for its readiness.
+// readyz requests the readiness of a server.
 func readyz(t *testing.T, ops string) (code int, body string) {
 	t.Helper()
 	resp, err := http.Get("http://" + ops + "/readyz")
@@ -95,18 +94,18 @@ func readyz(t *testing.T, ops string) (code int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// smallDisk mounts a disk in memory that belongs to the server's user.
+// smallDisk mounts a disk in memory, owned by the user of the database server.
 func smallDisk(t *testing.T, postgres *pgtest.Server, megabytes int) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root mounts a small disk")
+		t.Skip("mounting a small disk requires root")
 	}
 	dir := filepath.Join(filepath.Dir(postgres.Socket()), "small")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(megabytes)+"m"); err != nil {
-		t.Skipf("no small disk can be mounted: %v", err)
+		t.Skipf("cannot mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	info, err := os.Stat(filepath.Dir(dir))
@@ -120,7 +119,7 @@ func smallDisk(t *testing.T, postgres *pgtest.Server, megabytes int) string {
 	return dir
 }
 
-// fill writes a file until there is no more room.
+// fill writes a file until the disk is full.
 func fill(t *testing.T, path string) (octets int) {
 	t.Helper()
 	f, err := os.Create(path)

@@ -11,10 +11,10 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// TestNodesFailover lets two nodes work on a primary that replicates synchronously, while
-// clients use them. It crashes the primary, promotes the standby, and judges by the
-// journals of clients and phone whether everything that was answered is in the new
-// primary. The nodes name both servers, and are not restarted.
+// TestNodesFailover runs two nodes on a primary with synchronous replication, while clients use
+// them. It crashes the primary and promotes the standby. According to the journals of clients
+// and phone, the new primary must have all acknowledged work. The nodes name both servers, and
+// are not restarted.
 func TestNodesFailover(t *testing.T) {
 	t.Parallel()
 	require(t)
@@ -22,13 +22,13 @@ func TestNodesFailover(t *testing.T) {
 	t.Logf("COUNTERSIGN_SEED=%d", seed)
 	primary, standby, database := pgtest.StartPair(t, true)
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1<<62)), postgres: standby, database: standby.On(database)}
-	// The first host of one node is the standby: it has to pass over it before, and the other
-	// node after the promotion.
+	// The first host of one node is the standby, which this node must skip before the promotion.
+	// The other node must skip the old primary afterwards.
 	c.add(&clusterNode{database: pgtest.Hosts(database, primary, standby)})
 	c.add(&clusterNode{database: pgtest.Hosts(database, standby, primary)})
 
 	l := newLoad(seed, c.urls()...)
-	l.offers = []plan{crashPlans()[1], crashPlans()[4]} // short ones, of three events and of one
+	l.offers = []plan{crashPlans()[1], crashPlans()[4]} // short plans, with three events and with one
 	ctx, noMore := context.WithCancel(t.Context())
 	defer noMore()
 	finished := make(chan struct{})
@@ -39,7 +39,7 @@ func TestNodesFailover(t *testing.T) {
 	l.awaitAnswers(t, 200)
 	o := outage{died: time.Now(), dark: true}
 	primary.Crash(t)
-	lapse(c.between(0, time.Second)) // as a supervisor takes to notice
+	lapse(c.between(0, time.Second)) // the time a supervisor takes to notice
 	begun := time.Now()
 	standby.Promote(t)
 	promoted := time.Now()
@@ -65,7 +65,7 @@ func TestNodesFailover(t *testing.T) {
 	t.Log(v)
 }
 
-// awaitAnswers waits until clients had n more answers that are not errors.
+// awaitAnswers waits for n more answers to clients without an error.
 func (l *load) awaitAnswers(t *testing.T, n int) {
 	t.Helper()
 	want := l.answers() + n
@@ -83,7 +83,7 @@ func (l *load) answers() (n int) {
 	return n
 }
 
-// lastError is when a client was last answered with an error.
+// lastError returns the time of the last error that a client received.
 func (l *load) lastError() (last time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// TestNodesJudge shows what the judge makes of several nodes on one database: it finds
-// the same faults, but lets a node that stood still send what it had begun.
+// TestNodesJudge checks the judge for several nodes on one database: it reports the same faults,
+// but allows a node that was paused to send its messages in flight.
 func TestNodesJudge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
-		rule  string // "" where there is nothing to blame
+		rule  string // "" for a sound run
 		plant func(*evidence)
 	}{
 		{"a sound run", "", func(*evidence) {}},
 		{"a copy without a crash", "copy without a crash", func(e *evidence) { e.copy("right", 0, 10) }},
-		{"a copy of what was not in flight", "copy without a crash", func(e *evidence) {
+		{"a copy of an event that was not in flight", "copy without a crash", func(e *evidence) {
 			e.outages[0].inFlight = map[string]bool{"unanswered-0": true}
 		}},
 		{"a third copy", "third copy", func(e *evidence) { e.copy("expired", 2, 1500) }},
-		{"the sleeper's copy comes after the other node's", "", func(e *evidence) {
+		{"the copy of the paused node arrives second", "", func(e *evidence) {
 			e.outages[0].inFlight["right-0"] = true
 			e.outages[0].back = at(1460)
 			e.copy("right", 0, 1450)
@@ -31,13 +31,13 @@ func TestNodesJudge(t *testing.T) {
 			e.copy("cancelled", 0, 4000)
 			e.outages[0].inFlight["cancelled-0"] = true
 		}},
-		{"a message that slept until after the end", "", func(e *evidence) {
+		{"a message of a paused node after the end", "", func(e *evidence) {
 			e.copy("cancelled", 0, 4000)
 			e.outages = append(e.outages, outage{died: at(2), back: at(3990), inFlight: map[string]bool{"cancelled-0": true}})
 		}},
-		{"a message is lost that was not in flight", "lost message", func(e *evidence) { delete(e.phone, "right") }},
+		{"a message that was not in flight is lost", "lost message", func(e *evidence) { delete(e.phone, "right") }},
 		{"a charge is doubled", "doubled charge", func(e *evidence) { e.charge("charge/right/again", -12050000) }},
-		{"an accepted verification is gone", "lost verification", func(e *evidence) { delete(e.books.verifications, "right") }},
+		{"an accepted verification is missing", "lost verification", func(e *evidence) { delete(e.books.verifications, "right") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,9 +47,9 @@ func TestNodesJudge(t *testing.T) {
 			v := judge(e)
 			switch {
 			case tt.rule == "" && len(v.faults) > 0:
-				t.Errorf("blamed for %v", v.faults)
+				t.Errorf("false faults: %v", v.faults)
 			case tt.rule != "" && v.count(tt.rule) == 0:
-				t.Errorf("blamed for %v, want %q", v.faults, tt.rule)
+				t.Errorf("faults %v, want %q", v.faults, tt.rule)
 			}
 		})
 	}

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// cable is the network between one node and the database: it can be cut, in the midst
-// of a packet too, and it can hold everything back.
+// cable is the network between one node and the database. It can break, also within a packet,
+// and it can hold all traffic.
 type cable struct {
 	listener net.Listener
-	socket   string // of the database
+	socket   string // socket of the database
 
 	mu      sync.Mutex
 	ends    map[net.Conn]bool
-	blocked chan struct{} // closed when traffic goes on; nil while it does
-	budget  int           // octets after which all is cut; 0 for any number
+	blocked chan struct{} // closed when traffic continues; nil unless it is held
+	budget  int           // octets until cable breaks; 0 for no limit
 }
 
 func newCable(t *testing.T, socket string) *cable {
@@ -46,7 +46,7 @@ func newCable(t *testing.T, socket string) *cable {
 func (c *cable) connect(near net.Conn) {
 	far, err := net.Dial("unix", c.socket)
 	if err != nil {
-		_ = near.Close() // as a host does where nobody listens
+		_ = near.Close() // as a host does without a listener
 		return
 	}
 	c.mu.Lock()
@@ -62,7 +62,7 @@ func (c *cable) connect(near net.Conn) {
 	delete(c.ends, far)
 }
 
-// carry takes octets one way until either end is gone.
+// carry copies octets in one direction until either end closes.
 func (c *cable) carry(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
@@ -71,7 +71,7 @@ func (c *cable) carry(to, from net.Conn) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			if n, end := c.pass(n); end {
-				_, _ = to.Write(buf[:n]) // half of it
+				_, _ = to.Write(buf[:n]) // the allowed part
 				c.cut()
 				return
 			}
@@ -88,8 +88,8 @@ func (c *cable) carry(to, from net.Conn) {
 	}
 }
 
-// pass waits while traffic is held, and says how many octets of n may go before all
-// is cut.
+// pass waits while traffic is held. It returns how many of n octets are allowed, and whether the
+// cable then breaks.
 func (c *cable) pass(n int) (allowed int, end bool) {
 	c.mu.Lock()
 	blocked := c.blocked
@@ -110,14 +110,14 @@ func (c *cable) pass(n int) (allowed int, end bool) {
 	return allowed, true
 }
 
-// cutAfter cuts everything when so many more octets have gone.
+// cutAfter breaks the cable after that many more octets.
 func (c *cable) cutAfter(octets int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.budget = octets
 }
 
-// cutNow cuts what cutAfter was to cut and has not yet.
+// cutNow breaks the cable if cutAfter has not yet.
 func (c *cable) cutNow() {
 	c.mu.Lock()
 	waits := c.budget > 0
@@ -128,7 +128,7 @@ func (c *cable) cutNow() {
 	}
 }
 
-// cut breaks all connections, without a goodbye.
+// cut resets all connections.
 func (c *cable) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,7 +138,7 @@ func (c *cable) cut() {
 	c.unblock()
 }
 
-// hold lets nothing through until release.
+// hold blocks all traffic until release.
 func (c *cable) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,8 +147,7 @@ func (c *cable) hold() {
 	}
 }
 
-// release lets traffic through again; what was held back is lost with its
-// connections.
+// release resets all connections, which discards the held traffic, and ends hold.
 func (c *cable) release() { c.cut() }
 
 func (c *cable) unblock() {
@@ -160,7 +159,7 @@ func (c *cable) unblock() {
 
 func abort(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a reset
+		_ = tcp.SetLinger(0) // makes Close send a reset
 	}
 	_ = conn.Close()
 }

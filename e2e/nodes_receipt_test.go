@@ -10,8 +10,8 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// TestNodesReceipt: the node that has sent a message dies before the receipt comes. The
-// SMSC gives that to another node of the same system_id, which knows what it is about.
+// TestNodesReceipt kills the node that sent a message before the receipt arrives. The SMSC
+// sends the receipt to another node with the same system_id, which must find the message.
 func TestNodesReceipt(t *testing.T) {
 	t.Parallel()
 	srv := smsc.Start(t, smsc.Config{
@@ -21,7 +21,7 @@ func TestNodesReceipt(t *testing.T) {
 	i.moveTo(t, pgtest.URL(t))
 	i.prepare(t)
 	if out, err := i.run(t, "account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"); err != nil {
-		t.Fatalf("make an account: %v\n%s", err, out)
+		t.Fatalf("create an account: %v\n%s", err, out)
 	}
 	dies, lives := i.launch(t), i.serve(t)
 	t.Cleanup(dies.kill)
@@ -33,7 +33,7 @@ func TestNodesReceipt(t *testing.T) {
 	lives.awaitState(t, id, "delivered")
 }
 
-// moveTo has the installation use another database, which is empty.
+// moveTo configures another, empty database for the installation.
 func (i installation) moveTo(t *testing.T, database string) {
 	t.Helper()
 	config, err := os.ReadFile(i.config())
@@ -44,7 +44,7 @@ func (i installation) moveTo(t *testing.T, database string) {
 	if err := os.WriteFile(i.config(), []byte(moved), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(filepath.Join(i.dir, "key")); err != nil { // each database has its own
+	if err := os.Remove(filepath.Join(i.dir, "key")); err != nil { // each database has its own key
 		t.Fatal(err)
 	}
 }

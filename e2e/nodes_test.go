@@ -17,21 +17,20 @@ import (
 )
 
 const (
-	// defaultTroubles is how often something goes wrong in TestNodes, which takes two
-	// minutes; COUNTERSIGN_TROUBLES asks for more, as "make torture" does.
+	// defaultTroubles is the number of faults in TestNodes, which take two minutes.
+	// COUNTERSIGN_TROUBLES sets another number, as "make torture" does.
 	defaultTroubles = 20
 	nodesLease      = 10 * time.Second
 )
 
-// TestNodes lets three nodes work on one PostgreSQL while clients use any of them,
-// kills and pauses nodes, crashes, restarts and pauses the database, and cuts and
-// holds the connections between them; and judges, by the journals of the clients and
-// of the phone, whether anything was lost or done twice. Nodes do not talk to each
-// other, so there is nothing between them to be cut.
+// TestNodes runs three nodes on one PostgreSQL while clients use any of them. It kills and pauses
+// nodes, crashes, restarts and pauses the database, and breaks and holds the connections between
+// them. The journals of clients and phone must show that no work was lost or done twice.
+// Nodes do not communicate directly, so there are no such connections to break.
 //
 // COUNTERSIGN_SEED repeats the faults, their nodes and lulls, and the plans of the clients. It
 // does not repeat the timing of processes, nor the node of each request. The log lists the
-// faults in their order.
+// faults in order.
 func TestNodes(t *testing.T) {
 	troubles := int(setting(t, "COUNTERSIGN_TROUBLES", defaultTroubles))
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
@@ -70,9 +69,9 @@ func TestNodes(t *testing.T) {
 	t.Log(v)
 }
 
-// touch counts an event among those in flight also when it was on its way while the
-// database was away and nobody could look. Outcomes are recorded within hundredths of
-// a second, but on a machine that is busy.
+// touch adds to inFlight the events that may have been in flight during an outage in which the
+// database could not be read. Outcomes are usually recorded within hundredths of a second; the
+// margin allows for a busy machine.
 func (e *evidence) touch() {
 	const around = 500 * time.Millisecond
 	for i, o := range e.outages {
@@ -86,21 +85,21 @@ func (e *evidence) touch() {
 	}
 }
 
-// cluster is nodes on one database.
+// cluster has several nodes on one database.
 type cluster struct {
 	t        *testing.T
 	rng      *rand.Rand
 	postgres *pgtest.Server
-	database string // past all cables
+	database string // direct URL, without a cable
 	nodes    []*clusterNode
 	outages  []outage
-	counts   map[string]int // of troubles
+	counts   map[string]int // number of faults by name
 }
 
 type clusterNode struct {
 	listen   string
-	cable    *cable // nil where it is connected directly
-	database string // as it names it
+	cable    *cable // nil for a direct connection
+	database string // URL in the node's configuration
 	server   *server
 }
 
@@ -121,7 +120,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	return c
 }
 
-// add starts one more node, which is killed when the test ends.
+// add starts another node, which is killed at the end of the test.
 func (c *cluster) add(n *clusterNode) {
 	c.t.Helper()
 	n.listen = quietAddress(c.t)
@@ -130,7 +129,7 @@ func (c *cluster) add(n *clusterNode) {
 	c.t.Cleanup(func() { n.server.kill() })
 }
 
-// urls lists where the nodes listen.
+// urls returns the addresses of the nodes.
 func (c *cluster) urls() (urls []string) {
 	for _, n := range c.nodes {
 		urls = append(urls, n.server.url)
@@ -138,8 +137,8 @@ func (c *cluster) urls() (urls []string) {
 	return urls
 }
 
-// start starts a node, again if it does not find its database, and waits until it
-// answers.
+// start starts a node and waits until it listens. It retries if the node ends, as it does
+// without its database.
 func (c *cluster) start(n *clusterNode) {
 	c.t.Helper()
 	for range 20 {
@@ -150,13 +149,13 @@ func (c *cluster) start(n *clusterNode) {
 		case <-n.server.ended:
 			lapse(100 * time.Millisecond)
 		case <-time.After(patience):
-			c.t.Fatalf("the node does not say where it listens:\n%s", n.server.log)
+			c.t.Fatalf("the node did not log its address:\n%s", n.server.log)
 		}
 	}
 	c.t.Fatalf("the node does not start: %v\n%s", n.server.cmd.ProcessState, n.server.log)
 }
 
-// lull is how long nothing goes wrong: mostly for a short time.
+// lull returns the time until the next fault, which is usually short.
 func (c *cluster) lull() time.Duration {
 	x := c.rng.Float64()
 	return time.Duration(x * x * float64(1500*time.Millisecond))
@@ -166,8 +165,8 @@ func (c *cluster) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(c.rng.Int64N(int64(most-least)))
 }
 
-// trouble lets one thing go wrong, and waits until all is well again. It returns the fault
-// and the node that was drawn for it.
+// trouble causes a random fault, and waits until all nodes work again. It returns the fault
+// and the node chosen for it.
 func (c *cluster) trouble() string {
 	c.t.Helper()
 	node := c.rng.IntN(len(c.nodes))
@@ -182,11 +181,11 @@ func (c *cluster) trouble() string {
 	}
 	o.back = time.Now()
 	c.outages = append(c.outages, *o)
-	return fmt.Sprintf("%s (drawn: node %d)", name, node)
+	return fmt.Sprintf("%s (node %d)", name, node)
 }
 
-// choose says what goes wrong. Where the database stays, it is looked at as soon as
-// the node does nothing more.
+// choose returns a random fault. If the database stays available, the fault reads the events
+// in flight as soon as the node is inactive.
 func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) {
 	look := func() { o.inFlight = inFlight(c.t, c.database, o.died.Add(-longestFlight)) }
 	switch p := c.rng.IntN(100); {
@@ -195,13 +194,13 @@ func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) 
 	case p < 50:
 		return "two nodes are killed", func() { c.kill(look, c.nodes[:2]...) }
 	case p < 60:
-		return "a node is stopped in good order, and replaced", func() {
+		return "a node is stopped gracefully and replaced", func() {
 			n.server.stop(c.t)
 			look()
 			c.start(n)
 		}
 	case p < 70:
-		return "a node stands still", func() { c.pause(look, n) }
+		return "a node is paused", func() { c.pause(look, n) }
 	case p < 76:
 		return "PostgreSQL crashes", func() {
 			c.postgres.Crash(c.t)
@@ -211,13 +210,13 @@ func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) 
 	case p < 81:
 		return "PostgreSQL is restarted", func() { c.postgres.Restart(c.t) }
 	case p < 86:
-		return "PostgreSQL stands still", func() {
+		return "PostgreSQL is paused", func() {
 			thaw := c.postgres.Freeze(c.t)
 			lapse(c.between(100*time.Millisecond, 4*time.Second))
 			thaw()
 		}
 	case p < 94:
-		return "connections are cut half-way", func() {
+		return "connections break within a message", func() {
 			n.cable.cutAfter(1 + c.rng.IntN(20_000))
 			lapse(c.between(0, time.Second))
 			n.cable.cutNow()
@@ -235,7 +234,7 @@ func (c *cluster) kill(look func(), nodes ...*clusterNode) {
 	for _, n := range nodes {
 		select {
 		case <-n.server.ended:
-			c.t.Fatalf("a node has ended by itself: %v\n%s", n.server.cmd.ProcessState, n.server.log)
+			c.t.Fatalf("a node ended before it was killed: %v\n%s", n.server.cmd.ProcessState, n.server.log)
 		default:
 		}
 		n.server.kill()
@@ -248,15 +247,15 @@ func (c *cluster) kill(look func(), nodes ...*clusterNode) {
 	}
 }
 
-// longestFlight is what a message may take on a machine that does other things, too.
+// longestFlight is the maximum duration of a submission on a busy machine.
 const longestFlight = time.Second
 
-// lastCommit is what the database may take for a commit that was on its way when a node
-// died, on a machine that does other things, too.
+// lastCommit is the maximum time until the database finishes a commit in progress at the
+// death of its node, on a busy machine.
 const lastCommit = time.Second
 
-// spell is how long something is away that keeps what it has begun: one time in four
-// for longer than its leases last.
+// spell returns the length of a pause after which a node continues its work. One pause in four
+// is longer than a lease.
 func (c *cluster) spell() time.Duration {
 	if c.rng.IntN(4) == 0 {
 		return c.between(nodesLease, nodesLease+4*time.Second)
@@ -264,7 +263,7 @@ func (c *cluster) spell() time.Duration {
 	return c.between(100*time.Millisecond, 3*time.Second)
 }
 
-// pause lets a node stand still.
+// pause stops a node with SIGSTOP for a while.
 func (c *cluster) pause(look func(), n *clusterNode) {
 	c.t.Helper()
 	signal := func(s syscall.Signal) {
@@ -279,7 +278,7 @@ func (c *cluster) pause(look func(), n *clusterNode) {
 	signal(syscall.SIGCONT)
 }
 
-// awaitAll waits until each node reads and writes the database, as a check does.
+// awaitAll waits until each node answers a check, which reads and writes the database.
 func (c *cluster) awaitAll() {
 	c.t.Helper()
 	for _, n := range c.nodes {

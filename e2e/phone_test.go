@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestPhone receives an SMS and answers a call on the virtual phone, in a
-// browser. With "go test -artifacts" it keeps a picture of each.
+// TestPhone receives an SMS and answers a call on the virtual phone, in a browser. With
+// "go test -artifacts" it keeps a screenshot of each.
 func TestPhone(t *testing.T) {
 	t.Parallel()
 	require(t, "chromium")
@@ -34,38 +34,37 @@ func TestPhone(t *testing.T) {
 	heard := page.call(t, "answer")
 	duration, _ := heard["duration"].(float64)
 	if duration <= 1 || heard["paused"] != false {
-		t.Errorf("the call plays %v, want more than a second of it", heard)
+		t.Errorf("the call has sound %v, want more than a second playing", heard)
 	}
 	picture("call")
 	if got := page.call(t, "hangUp"); got["paused"] != true {
-		t.Errorf("the call plays on after hanging up: %v", got)
+		t.Errorf("the call still plays after hanging up: %v", got)
 	}
 
-	// A message that came before is there when the page is opened again, and a call that
-	// was answered does not ring again, on this page or another.
+	// A reloaded page shows earlier messages. An answered call does not ring again, on this page or
+	// another.
 	for _, again := range []string{number, ""} {
 		page.call(t, "open", again)
 		page.call(t, "read", sms.Text)
 		if state := page.call(t, "callState")["state"]; state != "ended" {
-			t.Errorf("the answered call is %v on the page of number %q, want ended", state, again)
+			t.Errorf("on the page of number %q, the answered call is %v, want ended", state, again)
 		}
 	}
 	picture("again")
 
 	if list, _ := page.call(t, "complaints")["complaints"].([]any); len(list) > 0 {
-		t.Errorf("the browser complains: %q", list)
+		t.Errorf("the browser logged errors: %q", list)
 	}
 }
 
-// verify starts a verification of number as a shell script would, and gives its
-// request id.
+// verify starts a verification of number with a plain HTTP request and returns its request id.
 func (s *server) verify(t *testing.T, number string) string {
 	t.Helper()
 	params := url.Values{"number": {number}, "brand": {"Acme"}}
 	return s.v1(t, "/verify/json", params).text(t, "request_id")
 }
 
-// control gives a command to a verification.
+// control sends a command for a verification.
 func (s *server) control(t *testing.T, requestID, cmd string) {
 	t.Helper()
 	s.v1(t, "/verify/control/json", url.Values{"request_id": {requestID}, "cmd": {cmd}})

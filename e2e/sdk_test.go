@@ -13,8 +13,8 @@ import (
 // TestSDK verifies numbers with the vendor's own SDKs for Node.
 func TestSDK(t *testing.T) {
 	t.Parallel()
-	// Thirty seconds, before which a verification cannot be cancelled, take
-	// three; its second event comes after 12.5.
+	// At this speed a verification can be cancelled after 3 s instead of 30 s; its second event
+	// follows after 12.5 s.
 	s := start(t, "--speed", "10")
 	credentials := []string{"SERVER_URL=" + s.url, "API_KEY=" + apiKey, "API_SECRET=" + apiSecret}
 	signing := append(slices.Clip(credentials), "SIGNATURE_SECRET="+signatureSecret, "SIGNATURE_METHOD=sha256")
@@ -23,7 +23,7 @@ func TestSDK(t *testing.T) {
 		name     string
 		file     string
 		settings []string
-		several  bool // its search takes several ids
+		several  bool // searches for several ids in one call
 	}{
 		{name: "vonage", file: "vonage.mjs", settings: credentials},
 		{name: "nexmo", file: "nexmo.mjs", settings: credentials, several: true},
@@ -65,7 +65,7 @@ func begin(t *testing.T, s *server, c *client) (requestID string, sms message) {
 	requestID = started.text(t, "request_id")
 	sms = s.await(t, number, 1)
 	if sms.Channel != "sms" || sms.RequestID != requestID {
-		t.Fatalf("got %+v, want the SMS of %s", sms, requestID)
+		t.Fatalf("got %+v, want the SMS for %s", sms, requestID)
 	}
 	return requestID, sms
 }
@@ -78,7 +78,7 @@ func testStartAndCheck(t *testing.T, s *server, c *client) {
 	checked := c.call(t, "check", id, sms.pin(t))
 	checked.want(t, "status", "0", "request_id", id, "event_id", sms.EventID, "price", "0.12050000", "currency", "USD")
 	if text, ok := checked["error_text"]; ok {
-		t.Errorf("a success has error_text %v", text)
+		t.Errorf("a successful check has error_text %v", text)
 	}
 
 	found := c.call(t, "search", id)
@@ -93,7 +93,7 @@ func testStartAndCheck(t *testing.T, s *server, c *client) {
 	if events := found.list(t, "events"); len(events) != 1 || events[0]["type"] != "sms" || events[0]["id"] != sms.EventID {
 		t.Errorf("got events %v, want the SMS", events)
 	}
-	c.call(t, "check", id, sms.pin(t)).want(t, "status", "6") // it is over
+	c.call(t, "check", id, sms.pin(t)).want(t, "status", "6") // the verification has ended
 }
 
 func testWrongCodes(t *testing.T, s *server, c *client) {
@@ -104,7 +104,7 @@ func testWrongCodes(t *testing.T, s *server, c *client) {
 		refused.want(t, "status", status)
 		refused.text(t, "error_text")
 	}
-	c.call(t, "check", id, sms.pin(t)).want(t, "status", "6") // too late
+	c.call(t, "check", id, sms.pin(t)).want(t, "status", "6") // ended after three wrong codes
 	found := c.call(t, "search", id)
 	found.want(t, "status", "FAILED")
 	if checks := found.list(t, "checks"); len(checks) != 3 {
@@ -121,7 +121,7 @@ func testCancel(t *testing.T, s *server, c *client) {
 		t.Errorf("got error_text %q, want the request and the rule", text)
 	}
 	var answer fields
-	await.Until(t, "past the 30 seconds without a cancel", func() bool {
+	await.Until(t, "an accepted cancel after 30 seconds", func() bool {
 		answer = c.call(t, "cancel", id)
 		return answer["status"] != "19"
 	})
@@ -139,11 +139,11 @@ func testTriggerNextEvent(t *testing.T, s *server, c *client) {
 		t.Errorf("got %+v, want a call", call)
 	}
 	if call.pin(t) != sms.pin(t) {
-		t.Errorf("the call says %s, the SMS %s", call.pin(t), sms.pin(t))
+		t.Errorf("the call has PIN %s, the SMS %s", call.pin(t), sms.pin(t))
 	}
 	c.call(t, "trigger", id).want(t, "status", "0")
 	s.await(t, sms.Number, 3)
-	c.call(t, "trigger", id).want(t, "status", "19") // none left
+	c.call(t, "trigger", id).want(t, "status", "19") // no event left
 	c.call(t, "check", id, call.pin(t)).want(t, "status", "0")
 }
 
@@ -158,8 +158,7 @@ func testPayment(t *testing.T, s *server, c *client) {
 	}
 }
 
-// testParameters starts with all parameters that the SDKs let through, the
-// numeric ones as numbers.
+// testParameters starts with all parameters that the SDKs support, numeric ones as numbers.
 func testParameters(t *testing.T, s *server, c *client) {
 	t.Helper()
 	number := s.newNumber()
@@ -180,7 +179,7 @@ func testParameters(t *testing.T, s *server, c *client) {
 		t.Errorf("got PIN %s, want 6 digits", pin)
 	}
 	if sms.From != "ACME" || !strings.Contains(sms.Text, "Café Sao") {
-		t.Errorf("got %+v, want it from ACME for Café Sao", sms)
+		t.Errorf("got %+v, want sender ACME and brand Café Sao", sms)
 	}
 	c.call(t, "search", started["request_id"]).want(t, "number", number, "sender_id", "ACME")
 }
@@ -205,8 +204,8 @@ func testSearchSeveral(t *testing.T, s *server, c *client) {
 	}
 }
 
-// TestSDKRefused shows what the users of the SDKs see of a refusal: a result
-// with a status, not an exception.
+// TestSDKRefused checks that the SDKs return a refusal as a result with a status, not as an
+// exception.
 func TestSDKRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -224,8 +223,8 @@ func TestSDKRefused(t *testing.T) {
 	}
 }
 
-// TestNexmoSignatures signs in each way that the SDK offers. An account accepts
-// the one that it is set to.
+// TestNexmoSignatures signs with each method of the SDK. An account accepts only the
+// configured method.
 func TestNexmoSignatures(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -241,8 +240,7 @@ func TestNexmoSignatures(t *testing.T) {
 	}
 }
 
-// TestSDKOverTLS verifies a number over https, with the certificate that the
-// demo makes for itself.
+// TestSDKOverTLS verifies a number over https, with the certificate that the demo generates.
 func TestSDKOverTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

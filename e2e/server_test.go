@@ -24,35 +24,34 @@ import (
 	"countersign/internal/await"
 )
 
-// The account that a demo starts with.
+// The account that a demo creates.
 const (
 	apiKey          = "demo0001"
 	apiSecret       = "demosecret0001"
 	signatureSecret = "demosignature0001"
 )
 
-// patience is how long a test waits for what should come at once.
+// patience is the time limit for immediate results.
 const patience = 20 * time.Second
 
 // server is the program under test, running as "countersign demo" or "serve".
 type server struct {
 	url    string
-	client *http.Client // trusts it
+	client *http.Client // trusts the certificate of the server
 	cmd    *exec.Cmd
 	log    *journal
-	ended  chan struct{} // closed when the program has ended
-	number atomic.Int64  // of numbers handed out
+	ended  chan struct{} // closed after the end of the program
+	number atomic.Int64  // count of numbers from newNumber
 }
 
-// start runs "countersign demo" with further arguments, waits until it answers,
-// and stops it when the test ends.
+// start runs "countersign demo" with further arguments, waits until it answers, and stops it at
+// the end of the test.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	return startIn(t, t.TempDir(), args...)
 }
 
-// startIn is start with data in dir, where the server before it may have left
-// some.
+// startIn is start with data in dir, which may contain data of an earlier server.
 func startIn(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	args = append([]string{"demo", "--listen", "127.0.0.1:0", "--unlimited", "--data", dir}, args...)
@@ -62,11 +61,11 @@ func startIn(t *testing.T, dir string, args ...string) *server {
 	if strings.HasPrefix(s.url, "https:") {
 		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certificates(t, dir)}}
 	}
-	s.messages(t, "447700900000") // it answers
+	s.messages(t, "447700900000") // the server answers
 	return s
 }
 
-// launch starts the program, and does not wait for it.
+// launch starts the program without waiting for it.
 func launch(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{
@@ -83,19 +82,19 @@ func launch(t *testing.T, args ...string) *server {
 	}
 	go func() {
 		defer close(s.ended)
-		_ = s.cmd.Wait() // the state tells
+		_ = s.cmd.Wait() // ProcessState has the result
 	}()
 	return s
 }
 
-// environment is that of the program: without the settings of the tests, which it
-// would take for its own. Times are UTC wherever it runs.
+// environment is the environment of the program: without the settings of the tests, which the
+// program would also read. Another time zone shows that its times are UTC.
 func environment() []string {
 	own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "COUNTERSIGN_") })
 	return append(own, "TZ=Asia/Seoul")
 }
 
-// awaitURL waits until the program says where it listens.
+// awaitURL waits until the program logs its address.
 func (s *server) awaitURL(t *testing.T) {
 	t.Helper()
 	select {
@@ -103,21 +102,20 @@ func (s *server) awaitURL(t *testing.T) {
 	case <-s.ended:
 		t.Fatalf("%s ended: %v\n%s", strings.Join(s.cmd.Args, " "), s.cmd.ProcessState, s.log)
 	case <-time.After(patience):
-		t.Fatal("the program does not say where it listens")
+		t.Fatal("the program did not log its address")
 	}
 }
 
-// end stops the program at the end of a test, and shows what it said where that
-// may help.
+// end stops the program at the end of a test, and shows its log if the test failed.
 func (s *server) end(t *testing.T) {
 	t.Helper()
 	s.stop(t)
 	if t.Failed() {
-		t.Logf("the program said:\n%s", s.log)
+		t.Logf("log of the program:\n%s", s.log)
 	}
 }
 
-// certificates holds the one that a demo with its data in dir made for itself.
+// certificates returns the certificate that a demo with data in dir generated.
 func certificates(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	pem, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
@@ -131,8 +129,7 @@ func certificates(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
-// stop asks the program to end, and sees that it ends well. Stopping twice, or
-// after kill, does nothing.
+// stop sends SIGTERM and checks the exit status. It has no effect after a stop or kill.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
 	select {
@@ -146,7 +143,7 @@ func (s *server) stop(t *testing.T) {
 	select {
 	case <-s.ended:
 	case <-time.After(patience):
-		t.Errorf("the program does not end %v after SIGTERM", patience)
+		t.Errorf("the program is still running %v after SIGTERM", patience)
 		s.kill()
 	}
 	if state := s.cmd.ProcessState; !state.Success() {
@@ -154,14 +151,14 @@ func (s *server) stop(t *testing.T) {
 	}
 }
 
-// kill ends the program as a crash of its machine would.
+// kill ends the program with SIGKILL and waits for its end.
 func (s *server) kill() {
-	_ = s.cmd.Process.Kill() // an error means that it has ended
+	_ = s.cmd.Process.Kill() // an error means that the program has ended
 	<-s.ended
 }
 
-// newNumber is a number that this server has not heard of yet, from the range
-// that the United Kingdom reserves for fiction.
+// newNumber returns a number that was not used on this server, from the range that the United
+// Kingdom reserves for fiction.
 func (s *server) newNumber() string {
 	return fmt.Sprintf("447700900%03d", 100+s.number.Add(1))
 }
@@ -178,7 +175,7 @@ type message struct {
 	SentAt    time.Time `json:"sent_at"`
 }
 
-// messages are those that the phone of number has received, oldest first.
+// messages returns the messages that the phone of number received, oldest first.
 func (s *server) messages(t *testing.T, number string) []message {
 	t.Helper()
 	var inbox struct{ Messages []message }
@@ -189,7 +186,7 @@ func (s *server) messages(t *testing.T, number string) []message {
 	return inbox.Messages
 }
 
-// await gives the nth message (the first is 1) for number as soon as it is there.
+// await waits for the nth message for number (the first is 1) and returns it.
 func (s *server) await(t *testing.T, number string, n int) message {
 	t.Helper()
 	var got []message
@@ -200,7 +197,7 @@ func (s *server) await(t *testing.T, number string, n int) message {
 	return got[n-1]
 }
 
-// until waits for a condition of the program. The log of the program explains a failure.
+// until waits for a condition of the program. It shows the program's log on failure.
 func (s *server) until(t *testing.T, condition string, met func() bool) {
 	t.Helper()
 	done := false
@@ -213,11 +210,11 @@ func (s *server) until(t *testing.T, condition string, met func() bool) {
 	done = true
 }
 
-// lapse waits in real time: for an interval between two faults, the pace of clients, or
-// a time limit of the program, which has its own clock. No condition replaces the time.
+// lapse waits in real time: for an interval between two faults, the pace of clients, or a time
+// limit of the program, which has its own clock. Elapsed time is the only condition.
 func lapse(d time.Duration) { <-time.After(d) }
 
-// get fetches a page of the server.
+// get returns a page of the server.
 func (s *server) get(t *testing.T, path string) []byte {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
@@ -228,7 +225,7 @@ func (s *server) get(t *testing.T, path string) []byte {
 	return body
 }
 
-// send makes a request, which must be answered with 200.
+// send makes a request and returns its answer, which must have status 200.
 func (s *server) send(t *testing.T, req *http.Request) (http.Header, []byte) {
 	t.Helper()
 	res, err := s.client.Do(req)
@@ -246,13 +243,13 @@ func (s *server) send(t *testing.T, req *http.Request) (http.Header, []byte) {
 	return res.Header, body
 }
 
-// A PIN is written in an SMS as one word, and spoken digit by digit.
+// A PIN is one word in an SMS, and separate digits in speech.
 var (
 	writtenPIN = regexp.MustCompile(`\b\d{4,10}\b`)
 	spokenPIN  = regexp.MustCompile(`\b\d(, \d){3,9}\b`)
 )
 
-// pin finds the PIN in the text of a message.
+// pin returns the PIN in the text of a message.
 func (m message) pin(t *testing.T) string {
 	t.Helper()
 	found := writtenPIN.FindString(m.Text)
@@ -265,15 +262,15 @@ func (m message) pin(t *testing.T) string {
 	return found
 }
 
-// wrong is a code as long as pin that is not it.
+// wrong returns a code that differs from pin in its last digit.
 func wrong(pin string) string {
 	last := len(pin) - 1
 	return pin[:last] + string('0'+(pin[last]-'0'+1)%10)
 }
 
-// journal keeps what the program prints, and tells where it says it listens.
+// journal keeps the output of the program, and sends its address to url.
 type journal struct {
-	url chan string // gets one value
+	url chan string // receives one value
 
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -289,8 +286,8 @@ func (j *journal) Write(p []byte) (int, error) {
 	defer j.mu.Unlock()
 	j.text.Write(p)
 	if !j.told {
-		// The address counts once something follows it: until then a digit may
-		// be missing.
+		// The address is complete only if more output follows: otherwise a digit may be
+		// missing.
 		if at := listening.FindIndex(j.text.Bytes()); at != nil && at[1] < j.text.Len() {
 			j.told = true
 			j.url <- string(j.text.Bytes()[at[0]:at[1]])

@@ -13,12 +13,11 @@ import (
 	"time"
 )
 
-// The readers below take an answer as the SDK of that name does: by the same
-// fields, as strict, and with the same idea of what is an error. Each gives the
-// fields by their names on the wire.
+// The readers below read an answer as the SDK of that name does: they use the same fields,
+// the same strictness, and the same definition of an error. Each returns the fields by their
+// names on the wire.
 
-// decode reads a JSON object. None of the SDKs takes a number, a truth or null
-// for a value.
+// decode reads a JSON object. No SDK accepts a number, a Boolean or null as a value.
 func decode(a answer) (fields, error) {
 	var object fields
 	if err := json.Unmarshal(a.body, &object); err != nil {
@@ -35,14 +34,14 @@ func onlyStrings(object fields) error {
 			for _, item := range value {
 				inner, ok := item.(map[string]any)
 				if !ok {
-					return fmt.Errorf("%s holds %v", name, item)
+					return fmt.Errorf("%s contains %v, want an object", name, item)
 				}
 				if err := onlyStrings(inner); err != nil {
 					return err
 				}
 			}
 		default:
-			return fmt.Errorf("%s is no string: %v", name, value)
+			return fmt.Errorf("%s is not a string: %v", name, value)
 		}
 	}
 	return nil
@@ -54,7 +53,7 @@ func (f fields) refusal() error {
 	return &refusal{status, text}
 }
 
-// needs reports the first of names that is missing.
+// needs returns an error for the first missing name.
 func (f fields) needs(names ...string) error {
 	for _, name := range names {
 		if _, ok := f[name]; !ok {
@@ -64,17 +63,16 @@ func (f fields) needs(names ...string) error {
 	return nil
 }
 
-// readNode parses JSON only when it is announced, and by nothing but its exact
-// media type.
+// readNode parses JSON only with the exact media type application/json.
 func readNode(call string, a answer) (fields, error) {
 	if a.contentType != "application/json" {
-		return nil, fmt.Errorf("a string of %s", a.contentType)
+		return nil, fmt.Errorf("media type %s, want application/json", a.contentType)
 	}
 	return readPython(call, a)
 }
 
-// readPython leaves the status to its caller, who compares it as a number. A
-// search has a word for a status, unless it failed.
+// readPython leaves the status to its caller, which compares it as a number. The status of a
+// search is a word, unless the search failed.
 func readPython(call string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -97,7 +95,7 @@ func readPython(call string, a answer) (fields, error) {
 	return f, nil
 }
 
-// readPython4 makes objects whose fields are not optional.
+// readPython4 creates objects without optional fields.
 func readPython4(call string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -117,7 +115,7 @@ func readPython4(call string, a answer) (fields, error) {
 	return f, err
 }
 
-// readRuby raises for any answer with an error_text.
+// readRuby raises an error for any answer with an error_text.
 func readRuby(_ string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -129,8 +127,8 @@ func readRuby(_ string, a answer) (fields, error) {
 	return f, nil
 }
 
-// readPHP knows the words of a search, compares '0' as a string, and expects an
-// error_text with any other status.
+// readPHP accepts the words of a search, compares '0' as a string, and requires an error_text
+// with any other status.
 func readPHP(_ string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -157,8 +155,8 @@ func readPHP(_ string, a answer) (fields, error) {
 	return f, nil
 }
 
-// readJava maps the status to an enumeration by number, and a search's by word;
-// prices are decimals, and dates have one format.
+// readJava maps the status to an enumeration by number, and the status of a search by word. Prices
+// are decimals, and dates have one format.
 func readJava(call string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -206,7 +204,7 @@ func (f fields) decimals(names ...string) error {
 	for _, name := range names {
 		text, given := f[name].(string)
 		if _, ok := new(big.Rat).SetString(text); given && !ok {
-			return fmt.Errorf("%s is no decimal: %s", name, text)
+			return fmt.Errorf("%s is not a decimal: %s", name, text)
 		}
 	}
 	return nil
@@ -216,7 +214,7 @@ func (f fields) dates(names ...string) error {
 	for _, name := range names {
 		text, _ := f[name].(string)
 		if text == "" {
-			continue // it has not happened yet
+			continue // has not happened yet
 		}
 		if _, err := time.Parse(time.DateTime, text); err != nil {
 			return err
@@ -225,8 +223,8 @@ func (f fields) dates(names ...string) error {
 	return nil
 }
 
-// readDotnet decodes into objects of strings, and throws unless the status is
-// "0"; a search it does not validate.
+// readDotnet decodes into objects of strings, and throws unless the status is "0". It does not
+// validate a search.
 func readDotnet(call string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -239,8 +237,7 @@ func readDotnet(call string, a answer) (fields, error) {
 	return f, nil
 }
 
-// readGo takes a search without request_id for an error, and else goes by the
-// status.
+// readGo treats a search without request_id as an error, and uses the status otherwise.
 func readGo(call string, a answer) (fields, error) {
 	f, err := decode(a)
 	if err != nil {
@@ -260,7 +257,7 @@ type element struct {
 	Children []element `xml:",any"`
 }
 
-// readJava2 reads XML, by the name of the root and of its children.
+// readJava2 reads XML by the names of the root and its children.
 func readJava2(call string, a answer) (fields, error) {
 	if a.contentType != "text/xml" {
 		return nil, fmt.Errorf("got %s, want text/xml", a.contentType)
@@ -276,7 +273,7 @@ func readJava2(call string, a answer) (fields, error) {
 		"search":  {"verify_request", "verification_requests", "verify_response"},
 	}
 	if name := root.XMLName.Local; !slices.Contains(roots[call], name) {
-		return nil, fmt.Errorf("a root %s", name)
+		return nil, fmt.Errorf("unexpected root %s", name)
 	}
 	if root.XMLName.Local == "verification_requests" {
 		return fields{"verification_requests": root.objects()}, nil
@@ -294,7 +291,7 @@ func readJava2(call string, a answer) (fields, error) {
 	return f, f.decimals("price")
 }
 
-// fields are the children of e; one that is a list becomes a list.
+// fields returns the children of e; checks and events become lists.
 func (e element) fields() fields {
 	f := make(fields)
 	for _, child := range e.Children {

@@ -12,46 +12,45 @@ import (
 	"testing"
 )
 
-// shape is how an SDK puts a request on the wire and reads the answer. These are
-// the SDKs that the tests cannot run; what each sends is known from its source
-// and its recordings.
+// shape is the form of an SDK's requests and its reading of answers, for SDKs that the tests cannot
+// run. The requests follow the source and the recordings of each SDK.
 type shape struct {
 	sdk     string
 	login   login
-	calls   place          // of the parameters of start, check and control
-	search  place          // of those of search
+	calls   place          // parameters of start, check and control
+	search  place          // parameters of search
 	format  string         // "json" if ""
-	always  map[string]any // parameters that it adds to every start
-	several bool           // it repeats request_ids to search for several
+	always  map[string]any // parameters added to every start
+	several bool           // repeats request_ids to search for several
 	read    func(call string, a answer) (fields, error)
 }
 
-// place is where the parameters of a request go, and so its method.
+// place is the position of the parameters in a request, which determines its method.
 type place int
 
 const (
 	inQuery    place = iota // of a GET
 	inForm                  // the body of a POST
-	inFormUTF8              // likewise, with a charset in Content-Type
+	inFormUTF8              // the same, with a charset in Content-Type
 	inJSON                  // the body of a POST
 )
 
-// login is how a request says whose it is.
+// login is the form of the credentials in a request.
 type login int
 
 const (
-	byParameters login = iota // api_key and api_secret beside the others
+	byParameters login = iota // api_key and api_secret as parameters
 	byBasic                   // HTTP Basic authentication
 )
 
-// answer is an HTTP answer, read whole.
+// answer is an HTTP answer, with its complete body.
 type answer struct {
 	contentType string
 	body        []byte
 }
 
 func shapes() []shape {
-	// The PHP SDK writes every default into every request.
+	// The PHP SDK sends every default with every request.
 	defaultsOfPHP := map[string]any{
 		"sender_id": "VONAGE", "code_length": 4, "pin_expiry": 300, "next_event_wait": 300, "workflow_id": 1,
 	}
@@ -89,7 +88,7 @@ func (sh shape) test(t *testing.T, s *server) {
 	id := started.text(t, "request_id")
 	sms := s.await(t, number, 1)
 	if !strings.Contains(sms.Text, "Acme & Söhne") {
-		t.Errorf("got %q, want it from the brand", sms.Text)
+		t.Errorf("got %q, want the brand in it", sms.Text)
 	}
 	one := url.Values{"request_id": {id}}
 	sh.succeed(t, s, "search", one).want(t, "request_id", id, "number", number, "status", "IN PROGRESS", "date_finalized", "")
@@ -120,7 +119,7 @@ func (sh shape) test(t *testing.T, s *server) {
 	}
 }
 
-// refusal is the error that an SDK makes of an answer.
+// refusal is the error that an SDK returns for an answer.
 type refusal struct{ status, text string }
 
 func (r *refusal) Error() string { return fmt.Sprintf("status %s: %s", r.status, r.text) }
@@ -130,7 +129,7 @@ func (sh shape) succeed(t *testing.T, s *server, call string, params url.Values)
 	a := sh.send(t, s, call, params)
 	result, err := sh.read(call, a)
 	if err != nil {
-		t.Fatalf("%s: the SDK reads an error: %v\n%s", call, err, a.body)
+		t.Fatalf("%s: the SDK returns an error: %v\n%s", call, err, a.body)
 	}
 	return result
 }
@@ -142,7 +141,7 @@ func (sh shape) fail(t *testing.T, s *server, status, call string, params url.Va
 	var refused *refusal
 	switch {
 	case err == nil:
-		t.Errorf("%s: the SDK reads a success, want status %s\n%s", call, status, a.body)
+		t.Errorf("%s: the SDK returns a success, want status %s\n%s", call, status, a.body)
 	case !errors.As(err, &refused):
 		t.Errorf("%s: the SDK cannot read the refusal: %v\n%s", call, err, a.body)
 	case refused.status != status:
@@ -152,7 +151,7 @@ func (sh shape) fail(t *testing.T, s *server, status, call string, params url.Va
 	}
 }
 
-// send makes a request as the SDK does.
+// send makes a request like the SDK.
 func (sh shape) send(t *testing.T, s *server, call string, params url.Values) answer {
 	t.Helper()
 	header, body := s.send(t, sh.request(t, s.url, call, params))
@@ -178,7 +177,7 @@ func (sh shape) request(t *testing.T, server, call string, params url.Values) *h
 	}
 
 	params = maps.Clone(params)
-	object := make(map[string]any) // what inJSON sends, with numbers as numbers
+	object := make(map[string]any) // body of inJSON, with numbers as numbers
 	for name, values := range params {
 		object[name] = values[0]
 	}
@@ -198,7 +197,7 @@ func (sh shape) request(t *testing.T, server, call string, params url.Values) *h
 	switch where {
 	case inQuery:
 		method, query = http.MethodGet, params.Encode()
-		contentType = "application/x-www-form-urlencoded" // as the oldest Node SDK says of no body
+		contentType = "application/x-www-form-urlencoded" // sent by the oldest Node SDK without a body
 	case inForm:
 		contentType, body = "application/x-www-form-urlencoded", params.Encode()
 	case inFormUTF8:

@@ -13,13 +13,13 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestSMPPCapture writes what a long message looks like on the wire, from bind to
-// unbind, to the file that COUNTERSIGN_PCAP names.
+// TestSMPPCapture writes a long message on the wire, from bind to unbind, to the file
+// COUNTERSIGN_PCAP.
 func TestSMPPCapture(t *testing.T) {
 	t.Parallel()
 	file := os.Getenv("COUNTERSIGN_PCAP")
 	if file == "" {
-		t.Skip("COUNTERSIGN_PCAP names no file")
+		t.Skip("COUNTERSIGN_PCAP is not set")
 	}
 	require(t, "dumpcap")
 	srv := smsc.Start(t, smsc.Config{MaxMessages: 10})

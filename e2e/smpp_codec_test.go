@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// TestSMPPServer exchanges every PDU, both ways, with an SMSC of npm's smpp.
+// TestSMPPServer exchanges every PDU, in both directions, with an SMSC of npm's smpp.
 func TestSMPPServer(t *testing.T) {
 	t.Parallel()
 	smsc := run(t, "smpp-server.js")
@@ -45,7 +45,7 @@ func TestSMPPServer(t *testing.T) {
 			delete(sent, "command")
 			smsc.call(t, "send", x.command(), sent)
 			p := x.pdu
-			if p.Status != pdu.StatusOK { // it gives no error a body
+			if p.Status != pdu.StatusOK { // npm smpp sends errors without a body
 				p.Body = reflect.New(reflect.TypeOf(p.Body).Elem()).Interface().(pdu.Body)
 				if resp, ok := p.Body.(*pdu.BindResp); ok {
 					resp.Kind = x.pdu.Body.(*pdu.BindResp).Kind
@@ -60,7 +60,7 @@ func TestSMPPServer(t *testing.T) {
 		_, err := wire.reader.Next()
 		var wrong *pdu.Error
 		if !errors.As(err, &wrong) || wrong.Fatal || wrong.Sequence != 99 || wrong.Status != pdu.StatusInvalidCommandID {
-			t.Fatalf("got %v, want that the command is unknown", err)
+			t.Fatalf("got %v, want an unknown command", err)
 		}
 		wire.send(t, pdu.PDU{Status: wrong.Status, Sequence: wrong.Sequence, Body: &pdu.GenericNack{}})
 		got := smsc.call(t, "receive")
@@ -72,7 +72,7 @@ func TestSMPPServer(t *testing.T) {
 	})
 }
 
-// TestSMPPClient exchanges every PDU, both ways, with an ESME of Perl's Net::SMPP.
+// TestSMPPClient exchanges every PDU, in both directions, with an ESME of Perl's Net::SMPP.
 func TestSMPPClient(t *testing.T) {
 	t.Parallel()
 	esme := run(t, "smpp-client.pl")
@@ -102,7 +102,7 @@ func TestSMPPClient(t *testing.T) {
 	}
 }
 
-// wire is a connection and the codec, and nothing else.
+// wire is a connection with only the codec.
 type wire struct {
 	conn   net.Conn
 	reader *pdu.Reader
@@ -140,7 +140,7 @@ func (w *wire) receive(t *testing.T, want pdu.PDU) {
 	}
 }
 
-// same compares all fields, as they are in JSON.
+// same compares all fields in their JSON form.
 func same(t *testing.T, got, want fields) {
 	t.Helper()
 	text, err := json.Marshal(want)
@@ -163,5 +163,5 @@ func same(t *testing.T, got, want fields) {
 	}
 }
 
-// octets are binary in JSON.
+// octets is the JSON form of binary data.
 func octets(b string) fields { return fields{"hex": hex.EncodeToString([]byte(b))} }

@@ -6,20 +6,20 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// exchange is a PDU, and the fields that others call it by. They send optional
-// parameters in the order of their names.
+// exchange is a PDU and its fields under the names of other implementations. They send optional
+// parameters in the order of the names.
 type exchange struct {
-	name string // "" is that of the command
+	name string // "" for the name of the command
 	pdu  pdu.PDU
 	all  fields
-	// What one of them sees in another form: npm smpp decodes texts and times; it
-	// names no field that is missing. nil is a field that it does not have.
+	// Fields that one implementation returns in another form. Npm smpp decodes texts and times, and
+	// omits missing fields. nil means that it does not have the field.
 	node, perl fields
 }
 
 func (x exchange) command() string { return x.pdu.Body.Command().String() }
 
-// fields are all fields, with those in the form of one's own.
+// fields returns all fields, with own for those of one implementation.
 func (x exchange) fields(own fields) fields {
 	f := maps.Clone(x.all)
 	if f == nil {
@@ -34,7 +34,7 @@ func (x exchange) fields(own fields) fields {
 	return f
 }
 
-// exchanges are all PDUs that there are, with sequence numbers from 1.
+// exchanges returns all PDUs, with sequence numbers from 1.
 func exchanges() []exchange {
 	all := append(sessionExchanges(), submitExchanges()...)
 	all = append(all, deliverExchanges()...)
@@ -85,10 +85,10 @@ func sessionExchanges() []exchange {
 	)
 }
 
-const smppTime = "261122143115000+" // and what npm smpp makes of it
+const smppTime = "261122143115000+" // and its form in npm smpp
 const smppTimeISO = "2026-11-22T14:31:15.000Z"
 
-// messageFields are those that the others see of m.
+// messageFields returns the fields of m under the names of other implementations.
 func messageFields(m pdu.Message, more fields) fields {
 	f := fields{
 		"service_type":    m.ServiceType,

@@ -18,9 +18,8 @@ import (
 	"countersign/internal/await"
 )
 
-// TestSMPPKannel binds Kannel to "countersign smsc", and sends messages through
-// it: what arrives must be what was meant, and Kannel must make sense of the
-// responses and receipts.
+// TestSMPPKannel binds Kannel to "countersign smsc" and sends messages through it. The messages
+// must arrive unchanged, and Kannel must understand the responses and receipts.
 func TestSMPPKannel(t *testing.T) {
 	t.Parallel()
 	require(t, "bearerbox", "smsbox")
@@ -39,19 +38,19 @@ func TestSMPPKannel(t *testing.T) {
 		}
 	}
 
-	// A message in Kannel's words, and what it reports of it: 1 delivered, 2 not,
-	// 8 taken by the SMSC, 16 refused by it.
+	// A message and Kannel's reports for it: 1 delivered, 2 undeliverable, 8 accepted by the SMSC,
+	// 16 refused by the SMSC.
 	for _, tt := range []struct {
 		name, number, text string
 		params             url.Values
-		field              string // of the line that has the text
+		field              string // field of the output line with the text
 		alphabet           string
 		reports            []string
 	}{
-		{"refused", "447700900100", "Nobody sees this", nil, "", "", []string{"16"}},
+		{"refused", "447700900100", "Not delivered", nil, "", "", []string{"16"}},
 		{"GSM", "447700900104", "Grüße {€} für 5 £", nil, "text", "gsm7", []string{"1", "8"}},
 		{"UCS-2", "447700900101", "인증번호는 1234입니다", url.Values{"coding": {"2"}}, "text", "ucs2", []string{"1", "8"}},
-		{"undeliverable", "447700900102", "To nobody", nil, "text", "gsm7", []string{"2", "8"}},
+		{"undeliverable", "447700900102", "Undeliverable", nil, "text", "gsm7", []string{"2", "8"}},
 		{"long", "447700900103", strings.Repeat("Zażółć gęślą jaźń. ", 12), url.Values{"coding": {"2"}}, "whole", "", []string{"1", "8"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,7 +69,7 @@ func TestSMPPKannel(t *testing.T) {
 					line.want(t, "alphabet", tt.alphabet)
 				}
 			}
-			var got []string // in any order: each is a call of its own
+			var got []string // in any order: each report is a separate call
 			for range tt.reports {
 				select {
 				case report := <-reports:
@@ -89,8 +88,8 @@ func TestSMPPKannel(t *testing.T) {
 	}
 }
 
-// startKannel starts Kannel's two programs, bound to an SMSC, and ends them with the
-// test. It returns the URL of sendsms without its path; user and password are "tests".
+// startKannel starts Kannel's two programs, bound to an SMSC, and ends them after the test. It
+// returns the URL of sendsms without its path; user and password are "tests".
 func startKannel(t *testing.T, port int) (address string) {
 	t.Helper()
 	ports := make([]string, 3)
@@ -153,15 +152,15 @@ func runKannel(t *testing.T, program, config string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it takes its time to end otherwise
+		_ = cmd.Process.Kill() // SIGTERM would take long
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, log)
+			t.Logf("log of %s:\n%s", program, log)
 		}
 	})
 }
 
-// awaitPage waits until a page has all the words in it.
+// awaitPage waits until a page contains all the words.
 func awaitPage(t *testing.T, address string, words ...string) {
 	t.Helper()
 	body := ""
@@ -176,7 +175,7 @@ func awaitPage(t *testing.T, address string, words ...string) {
 	})
 }
 
-// page fetches a page of any program; its status is 0 where nobody answers.
+// page returns a page of any program; the status is 0 without an answer.
 func page(t *testing.T, address string) (status int, body string) {
 	t.Helper()
 	client := &http.Client{Timeout: patience}

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/await"
 )
 
-// npmCarrier starts the carrier of npm's smpp, and gives its address.
+// npmCarrier starts the carrier of npm's smpp, and returns its address.
 func npmCarrier(t *testing.T) (*client, string) {
 	t.Helper()
 	carrier := run(t, "smpp-smsc.js", "SMPP_PASSWORD="+smppPassword)
@@ -20,8 +20,8 @@ func npmCarrier(t *testing.T) (*client, string) {
 	return carrier, fmt.Sprintf("127.0.0.1:%d", int(port))
 }
 
-// TestSMPPCarrier has verifications go out over an SMSC of npm's smpp, which
-// decodes the texts, and writes ids one way in responses and another in receipts.
+// TestSMPPCarrier sends verifications over an SMSC of npm's smpp, which decodes the texts and
+// writes message ids differently in responses and receipts.
 func TestSMPPCarrier(t *testing.T) {
 	t.Parallel()
 	carrier, address := npmCarrier(t)
@@ -65,11 +65,11 @@ func TestSMPPCarrier(t *testing.T) {
 		id := s.ask(t, "/verify/json", "brand", "Acme", "number", "447700900101").text(t, "request_id")
 		s.awaitState(t, id, "refused")
 	})
-	const want = 5.0 // two for the long one
+	const want = 5.0 // two for the long message
 	await.Until(t, "a response to every receipt", func() bool { return carrier.call(t, "messages")["receipts"] == want })
 }
 
-// TestSMPPSend tries a carrier with "countersign sms send", as an operator would.
+// TestSMPPSend sends with "countersign sms send" over a carrier, like an operator.
 func TestSMPPSend(t *testing.T) {
 	t.Parallel()
 	carrier, address := npmCarrier(t)
@@ -86,13 +86,13 @@ func TestSMPPSend(t *testing.T) {
 		{"refused", []string{"--carrier", "npm", "--to", "447700900101"}, false, []string{"ESME_RSUBMITFAIL"}},
 		{"wrong password", []string{"--smpp", address, "--system-id", "acme", "--password", "wrong", "--to", "447700900100"}, false, []string{"ESME_RINVPASWD"}},
 		{"no number", []string{"--carrier", "npm", "--to", "12"}, false, []string{"--to"}},
-		{"nobody there", []string{"--smpp", "127.0.0.1:1", "--to", "447700900100"}, false, []string{"connect"}},
+		{"connection refused", []string{"--smpp", "127.0.0.1:1", "--to", "447700900100"}, false, []string{"connect"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			began := time.Now()
 			out, err := i.run(t, append([]string{"sms", "send", "--text", "Grüße {1}"}, tt.args...)...)
 			if (err == nil) != tt.ok {
-				t.Errorf("ended with %v", err)
+				t.Errorf("the command ended with %v", err)
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(out, want) {
@@ -100,7 +100,7 @@ func TestSMPPSend(t *testing.T) {
 				}
 			}
 			if took := time.Since(began); took > patience {
-				t.Errorf("it took %v", took)
+				t.Errorf("the command took %v", took)
 			}
 		})
 	}

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/await"
 )
 
-// TestSMPPTwoSystems: two SMSCs of a carrier give the same message ids. What one
-// reports shows on its own messages only, also after a restart of the server.
+// TestSMPPTwoSystems checks receipts of two SMSCs with the same message ids. A receipt must
+// apply only to a message of its own SMSC, also after a restart of the server.
 func TestSMPPTwoSystems(t *testing.T) {
 	t.Parallel()
 	ends := map[string]*rehearsal{
@@ -21,7 +21,7 @@ func TestSMPPTwoSystems(t *testing.T) {
 	s := i.serve(t)
 	s.awaitLog(t, `"msg":"bound"`, 2)
 	const messages = 8
-	ids := map[string]string{} // by number
+	ids := map[string]string{} // verification ids by number
 	for n := range messages {
 		number := fmt.Sprint("44770090030", n)
 		got := s.ask(t, "/verify/json", "number", number, "brand", "Acme")
@@ -48,7 +48,7 @@ func TestSMPPTwoSystems(t *testing.T) {
 	}
 }
 
-// has reports whether the SMSC has a message for number.
+// has reports whether the SMSC received a message for number.
 func (r *rehearsal) has(number string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *rehearsal) has(number string) bool {
 	return false
 }
 
-// other is the second address that the SMSC listens on.
+// other returns the second address of the SMSC.
 func (r *rehearsal) other(t *testing.T) string {
 	t.Helper()
 	var address string
@@ -85,8 +85,8 @@ func (s *server) awaitLog(t *testing.T, text string, n int) {
 	s.until(t, fmt.Sprintf("%d times %q in the log", n, text), func() bool { return strings.Count(s.log.String(), text) >= n })
 }
 
-// TestSMPPOddReceipts: receipts that are plain messages are named in the log,
-// and read where the setting says so; likewise those over the other address.
+// TestSMPPOddReceipts checks that receipts in the form of plain messages are logged, and
+// interpreted if so configured, as are receipts over the other address.
 func TestSMPPOddReceipts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -118,7 +118,7 @@ func TestSMPPOddReceipts(t *testing.T) {
 					s.awaitState(t, id, "accepted")
 				}
 				if strings.Contains(s.log.String(), "447700900300") {
-					t.Error("the log has the number")
+					t.Error("the log contains the number")
 				}
 				s.stop(t)
 			}

@@ -12,18 +12,18 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// crashRig is an installation whose program is killed by its SMSC.
+// crashRig is an installation with an SMSC that kills the program.
 type crashRig struct {
 	installation
 	smsc   *smsc.Server
 	tap    *tap
-	killed chan time.Time // when the program was killed
+	killed chan time.Time // times of kills
 
 	mu     sync.Mutex
-	server *server // the last process
+	server *server // latest process
 }
 
-// start starts the program, which the SMSC may kill from its first connection on.
+// start starts the program, which the SMSC can kill from its first connection on.
 func (r *crashRig) start(t *testing.T) {
 	t.Helper()
 	r.mu.Lock()
@@ -31,7 +31,7 @@ func (r *crashRig) start(t *testing.T) {
 	r.server = r.launch(t)
 }
 
-// running is the last process.
+// running returns the latest process.
 func (r *crashRig) running() *server {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,19 +45,19 @@ func (r *crashRig) kill() {
 	r.killed <- at
 }
 
-// awaitKill waits until the point was reached, and tells when it was.
+// awaitKill waits for the kill and returns its time.
 func (r *crashRig) awaitKill(t *testing.T) time.Time {
 	t.Helper()
 	select {
 	case at := <-r.killed:
 		return at
 	case <-time.After(patience):
-		t.Fatal("the exchange does not come to the point")
+		t.Fatal("the exchange did not reach the kill point")
 		return time.Time{}
 	}
 }
 
-// stop asks the program to end, which the SMSC does not let it.
+// stop sends SIGTERM. The SMSC kills the program before it ends.
 func (r *crashRig) stop(t *testing.T) {
 	t.Helper()
 	if err := r.running().cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -65,13 +65,13 @@ func (r *crashRig) stop(t *testing.T) {
 	}
 }
 
-// told waits until the last event is known to be delivered.
+// told waits until the last event is recorded as delivered.
 func (r *crashRig) told(t *testing.T, id string) {
 	t.Helper()
 	r.running().awaitState(t, id, "delivered")
 }
 
-// awaitState waits until search says that of the last event.
+// awaitState waits until search returns this status for the last event.
 func (s *server) awaitState(t *testing.T, id, want string) {
 	t.Helper()
 	var got fields
@@ -87,15 +87,13 @@ func (s *server) awaitState(t *testing.T, id, want string) {
 	})
 }
 
-// await waits until the SMSC has accepted n messages, of which the parts of one
-// count as one.
+// await waits until the SMSC has accepted n messages. The parts of a message count once.
 func (r *crashRig) await(t *testing.T, n int) {
 	t.Helper()
 	awaitMessages(t, r.smsc, n)
 }
 
-// awaitMessages waits until an SMSC has accepted n messages, and gives what it has
-// accepted by then.
+// awaitMessages waits until an SMSC has accepted n messages, and returns all that it has accepted.
 func awaitMessages(t *testing.T, srv *smsc.Server, n int) []smsc.Message {
 	t.Helper()
 	var got []smsc.Message
@@ -106,7 +104,7 @@ func awaitMessages(t *testing.T, srv *smsc.Server, n int) []smsc.Message {
 	return got
 }
 
-// awaitBind waits until an SMSC has a session that is bound.
+// awaitBind waits until an SMSC has a bound session.
 func awaitBind(t *testing.T, srv *smsc.Server) {
 	t.Helper()
 	awaitBinds(t, srv, 1)
@@ -117,7 +115,7 @@ func awaitBinds(t *testing.T, srv *smsc.Server, n int) {
 	await.Until(t, fmt.Sprintf("%d sessions bound", n), func() bool { return len(srv.Sessions()) >= n })
 }
 
-// copiesOf is how often that part came which came most often.
+// copiesOf returns the number of copies of the most frequent part.
 func copiesOf(list []smsc.Message) int {
 	most, times := 0, map[int]int{}
 	for _, m := range list {
@@ -127,7 +125,7 @@ func copiesOf(list []smsc.Message) int {
 	return most
 }
 
-// pins are those of the messages that came with all their parts.
+// pins returns the PINs of the messages with all their parts.
 func (r *crashRig) pins(t *testing.T) []string {
 	t.Helper()
 	var list []string
@@ -139,27 +137,27 @@ func (r *crashRig) pins(t *testing.T) []string {
 	return list
 }
 
-// check ends the verification with the PIN that came.
+// check submits the received PIN to end the verification.
 func (r *crashRig) check(t *testing.T, id string) {
 	t.Helper()
 	pins := r.pins(t)
 	if len(pins) == 0 {
-		t.Fatal("no PIN came")
+		t.Fatal("no message with a PIN arrived")
 	}
 	r.running().ask(t, "/verify/check/json", "request_id", id, "code", pins[0]).want(t, "status", "0")
 }
 
-// judge sees that the verification ended as it should, that one PIN came, and that
-// one charge was made. It gives how many copies of the message came.
+// judge checks that the verification has the expected end, one PIN and one charge. It returns the
+// number of copies of the message.
 func (r *crashRig) judge(t *testing.T, id, want string) int {
 	t.Helper()
 	if pins := slices.Compact(r.pins(t)); len(pins) != 1 {
-		t.Errorf("the PINs %q came, want one", pins)
+		t.Errorf("the PINs %q arrived, want one", pins)
 	}
 	list := r.smsc.Messages()
 	for _, m := range list {
 		if m.Submitted.Destination.Addr != crashNumber {
-			t.Errorf("a message to %s", m.Submitted.Destination.Addr)
+			t.Errorf("a message was sent to %s", m.Submitted.Destination.Addr)
 		}
 	}
 	s := r.running()
@@ -169,8 +167,8 @@ func (r *crashRig) judge(t *testing.T, id, want string) int {
 	return copiesOf(list)
 }
 
-// request starts a verification, and gives its id, or "" if the program dies before
-// it answers. Asked again, it finds the one that is there.
+// request starts a verification and returns its id, or "" if the program dies before it answers.
+// A repeated call returns the existing verification.
 func (r *crashRig) request(t *testing.T, path string, params ...string) string {
 	t.Helper()
 	server := r.running()
@@ -179,7 +177,7 @@ func (r *crashRig) request(t *testing.T, path string, params ...string) string {
 	case <-server.ended:
 		return ""
 	case <-time.After(patience):
-		t.Fatalf("the program does not say where it listens:\n%s", server.log)
+		t.Fatalf("the program did not log its address:\n%s", server.log)
 	}
 	got, err := server.tryAsk(path, params...)
 	if err != nil {
@@ -190,13 +188,13 @@ func (r *crashRig) request(t *testing.T, path string, params ...string) string {
 		}
 		return ""
 	}
-	if got["status"] != "0" && got["status"] != "10" { // 10 names the one that runs
-		t.Fatalf("got %v, want that it is accepted", got)
+	if got["status"] != "0" && got["status"] != "10" { // 10: the answer has the id of the verification in progress
+		t.Fatalf("got %v, want an accepted verification", got)
 	}
 	return got.text(t, "request_id")
 }
 
-// charged sees that there is one verification, and that it was paid once.
+// charged checks that only this verification exists and that it was charged once.
 func (r *crashRig) charged(t *testing.T, id string) {
 	t.Helper()
 	b := readBooks(t, r.database())
@@ -210,6 +208,6 @@ func (r *crashRig) charged(t *testing.T, id string) {
 		t.Errorf("%d charges for %d verifications, want one for %s", charges, len(b.verifications), id)
 	}
 	if b.integrity != "ok" {
-		t.Errorf("the database: %s", b.integrity)
+		t.Errorf("integrity check of the database: %s", b.integrity)
 	}
 }

@@ -15,18 +15,18 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// network is an installation with SMSCs that each do something else, and a route
-// for each way through them.
+// network is an installation with SMSCs that differ in their faults, and a route to each
+// combination.
 type network struct {
 	installation
 	server  *server
 	ops     string
 	smscs   map[string]*smsc.Server
 	gateway *gateway
-	secrets []string // that were used, and must not be told
+	secrets []string // values in use that output must not contain
 }
 
-// The first digits of numbers, by the route that they take.
+// Prefixes of numbers, by their route.
 const (
 	viaRefusing = "44770090010"
 	viaLate     = "44770090020"
@@ -39,7 +39,7 @@ const (
 
 const callbackSecret = "callback-secret-of-the-gateway"
 
-// waiting is an account that waits for the next event though one has failed.
+// waiting is an account that keeps the schedule after a failed event.
 const waiting = "waiter01"
 
 func newNetwork(t *testing.T) *network {
@@ -52,7 +52,7 @@ func newNetwork(t *testing.T) *network {
 		"good": "delay=0", "refusing": "refuse=100%:0x45", "late": "delay=2500ms", "forgetful": "receipt-lose", "deaf": "lose-response", "once": "delay=0",
 	} {
 		n.smscs[name] = smsc.Start(t, smsc.Config{
-			Password: smppPassword, MaxMessages: 100, Faults: smsc.MustFaults(faults), Seed: 1, // ids that all have, too
+			Password: smppPassword, MaxMessages: 100, Faults: smsc.MustFaults(faults), Seed: 1, // the same seed, hence the same message ids
 		})
 		timeout := "5s"
 		if name == "late" || name == "deaf" {
@@ -80,7 +80,7 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
-// verify starts a verification with a PIN that nothing else can be.
+// verify starts a verification with a random PIN that cannot occur by chance in another text.
 func (n *network) verify(t *testing.T, number string, params ...string) (id, pin string) {
 	t.Helper()
 	pin = rand.Text()[:10]
@@ -90,7 +90,7 @@ func (n *network) verify(t *testing.T, number string, params ...string) (id, pin
 	return started.text(t, "request_id"), pin
 }
 
-// took sees that an SMSC has taken so many messages with a PIN.
+// took checks how many messages with a PIN an SMSC accepted.
 func (n *network) took(t *testing.T, name, pin string, want int) {
 	t.Helper()
 	got := 0
@@ -100,12 +100,12 @@ func (n *network) took(t *testing.T, name, pin string, want int) {
 		}
 	}
 	if got != want {
-		t.Errorf("%s took %d messages with the PIN, want %d", name, got, want)
+		t.Errorf("%s accepted %d messages with the PIN, want %d", name, got, want)
 	}
 }
 
-// TestSMPPRouting has messages find their way where carriers fail, and looks at
-// what the operator is shown of it.
+// TestSMPPRouting checks routing and failover with failing carriers, and their status for the
+// operator.
 func TestSMPPRouting(t *testing.T) {
 	t.Parallel()
 	require(t)
@@ -127,12 +127,12 @@ func TestSMPPRouting(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, n) })
 	for _, secret := range n.secrets {
 		if strings.Contains(s.log.String(), secret) {
-			t.Errorf("the program's log has %s in it", secret)
+			t.Errorf("the program's log contains %s", secret)
 		}
 	}
 }
 
-// testRefused: what one carrier refuses another takes.
+// testRefused checks failover after a refusal.
 func testRefused(t *testing.T, n *network) {
 	id, pin := n.verify(t, viaRefusing+"1")
 	n.server.awaitState(t, id, "delivered")
@@ -140,8 +140,8 @@ func testRefused(t *testing.T, n *network) {
 	n.server.ask(t, "/verify/check/json", "request_id", id, "code", pin).want(t, "status", "0")
 }
 
-// testLate: a carrier answers so late that another was asked, which tells nothing
-// of the phone. The first one's answer and receipt still count.
+// testLate checks a response after failover to another carrier, which sends no receipt. The late
+// response and its receipt still count.
 func testLate(t *testing.T, n *network) {
 	id, pin := n.verify(t, viaLate+"1")
 	awaitMessages(t, n.smscs["forgetful"], 1)
@@ -151,7 +151,7 @@ func testLate(t *testing.T, n *network) {
 	n.took(t, "forgetful", pin, 1)
 }
 
-// testDeaf: where no answer comes the message goes out once more, over another.
+// testDeaf checks that a message without a response is resent over another carrier.
 func testDeaf(t *testing.T, n *network) {
 	id, pin := n.verify(t, viaDeaf+"1")
 	n.server.awaitState(t, id, "delivered")
@@ -159,18 +159,18 @@ func testDeaf(t *testing.T, n *network) {
 	n.took(t, "good", pin, 1)
 }
 
-// testDead: a carrier that is not bound is passed over at once.
+// testDead checks that routing immediately skips a carrier that is not bound.
 func testDead(t *testing.T, n *network) {
 	began := time.Now()
 	id, pin := n.verify(t, viaDead+"1")
 	n.server.awaitState(t, id, "delivered")
 	n.took(t, "good", pin, 1)
 	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("delivery took %v, want at most 2 s", took)
 	}
 }
 
-// testGateway: a carrier of HTTP is the second, and calls back.
+// testGateway checks failover to an HTTP carrier, and its callback.
 func testGateway(t *testing.T, n *network) {
 	id, pin := n.verify(t, viaGateway+"1")
 	n.server.awaitState(t, id, "accepted")
@@ -204,8 +204,8 @@ func testGateway(t *testing.T, n *network) {
 	n.server.awaitState(t, id, "delivered")
 }
 
-// testUndeliverable: an account that wants it so gets the next event at once when
-// one was refused, or could not be delivered. Another one waits.
+// testUndeliverable checks that an account with next_event gets the next event immediately after a
+// refused or undeliverable one, and that another account waits.
 func testUndeliverable(t *testing.T, n *network) {
 	for i, fault := range []string{"refuse=1x", "undeliverable=1x"} {
 		n.smscs["once"].SetFaults(smsc.MustFaults(fault))
@@ -216,7 +216,7 @@ func testUndeliverable(t *testing.T, n *network) {
 		}
 		await.Until(t, "an event that is "+want, func() bool { return events()[0]["status"] == want })
 
-		// The second event of the later verification shows that the first has none.
+		// The second event of a later verification shows that enough time has passed for the first.
 		n.smscs["once"].SetFaults(smsc.MustFaults(fault))
 		id, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i+1))
 		awaitEvents(t, n.server, id, 2)
@@ -232,7 +232,7 @@ func awaitEvents(t *testing.T, s *server, id string, n int) {
 	await.Until(t, fmt.Sprint(n, " events"), func() bool { return len(s.found(t, id).list(t, "events")) >= n })
 }
 
-// testCarriers looks at "countersign carriers".
+// testCarriers checks "countersign carriers".
 func testCarriers(t *testing.T, n *network) {
 	// A message may replace the failure of "dead" until its next connection fails.
 	lines := map[string]string{}
@@ -272,7 +272,7 @@ func testCarriers(t *testing.T, n *network) {
 	n.silent(t, "countersign carriers", out+text)
 }
 
-// testMetrics looks at what is told to Prometheus.
+// testMetrics checks the metrics for Prometheus.
 func testMetrics(t *testing.T, n *network) {
 	status, text := page(t, "http://"+n.ops+"/metrics")
 	if status != http.StatusOK {
@@ -287,23 +287,23 @@ func testMetrics(t *testing.T, n *network) {
 		`countersign_smpp_pdus_received_total{carrier="good",kind="receipt"} 3`,
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("there is no %s in the metrics", want)
+			t.Errorf("the metrics do not contain %s", want)
 		}
 	}
 	n.silent(t, "the metrics", text)
 }
 
-// silent sees that a text tells no secret.
+// silent checks that a text contains no secret.
 func (n *network) silent(t *testing.T, what, text string) {
 	t.Helper()
 	for _, secret := range n.secrets {
 		if strings.Contains(text, secret) {
-			t.Errorf("%s: %q is in it", what, secret)
+			t.Errorf("%s: contains the secret %q", what, secret)
 		}
 	}
 }
 
-// gateway is somebody's gateway from HTTP to SMS.
+// gateway is an HTTP-to-SMS gateway.
 type gateway struct {
 	url string
 
@@ -335,7 +335,7 @@ func (g *gateway) settings() string {
 `, g.url, callbackSecret)
 }
 
-// ServeHTTP takes a message, and gives back the id that came with it.
+// ServeHTTP accepts a message, and returns the id of its request.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var m fields
 	user, password, _ := r.BasicAuth()
@@ -346,7 +346,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, m)
-	_ = json.NewEncoder(w).Encode(fields{"id": m["id"]}) // nobody to tell
+	_ = json.NewEncoder(w).Encode(fields{"id": m["id"]}) // an error means that the client has gone
 }
 
 func (g *gateway) last() fields {

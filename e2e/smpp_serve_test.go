@@ -12,19 +12,19 @@ import (
 	"testing"
 )
 
-// installation is what "countersign serve" runs from: a directory with the
-// configuration, the key and the database.
+// installation is a directory for "countersign serve" with the configuration, the key and the
+// database.
 type installation struct{ dir string }
 
-// install makes an installation with carriers and routes as settings say, and an
-// account. flags are further ones of "account create".
+// install creates an installation with the carriers and routes of settings, and an account. flags
+// are additional flags of "account create".
 func install(t *testing.T, settings string, flags ...string) installation {
 	t.Helper()
 	i := installation{t.TempDir()}
 	if !strings.Contains(settings, "ops_listen:") {
 		settings += "\nops_listen: \"\"\n"
 	}
-	if !strings.Contains(settings, "fraud:") { // tests send to few numbers
+	if !strings.Contains(settings, "fraud:") { // tests send to few numbers, which fraud rules would block
 		settings += `
 fraud:
   caps: {sends: [], account_sends: []}
@@ -40,12 +40,12 @@ fraud:
 	i.prepare(t)
 	create := append([]string{"account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"}, flags...)
 	if out, err := i.run(t, create...); err != nil {
-		t.Fatalf("make an account: %v\n%s", err, out)
+		t.Fatalf("create an account: %v\n%s", err, out)
 	}
 	return i
 }
 
-// prepare creates the database in the configuration, and a key file unless there is one.
+// prepare creates the configured database, and a key file if there is none.
 func (i installation) prepare(t *testing.T) {
 	t.Helper()
 	if out, err := i.run(t, "migrate", "up"); err != nil {
@@ -69,7 +69,7 @@ func (i installation) prepare(t *testing.T) {
 func (i installation) config() string   { return filepath.Join(i.dir, "countersign.yaml") }
 func (i installation) database() string { return filepath.Join(i.dir, "countersign.db") }
 
-// run runs another command of the program, and gives what it prints.
+// run runs another command of the program, and returns its output.
 func (i installation) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), countersign(t), append(args, "--config", i.config())...)
@@ -78,14 +78,13 @@ func (i installation) run(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// launch starts the server, and does not wait for it.
+// launch starts the server without waiting for it.
 func (i installation) launch(t *testing.T) *server {
 	t.Helper()
 	return launch(t, "serve", "--config", i.config())
 }
 
-// serve starts the server, waits until it listens, and stops it when the test
-// ends.
+// serve starts the server, waits until it listens, and stops it at the end of the test.
 func (i installation) serve(t *testing.T) *server {
 	t.Helper()
 	s := i.launch(t)
@@ -94,16 +93,16 @@ func (i installation) serve(t *testing.T) *server {
 	return s
 }
 
-// viaSMPP is the configuration of a carrier, with more settings such as "binds: 2".
+// viaSMPP returns the configuration of a carrier, with more settings such as "binds: 2".
 func viaSMPP(name, address string, more ...string) string {
 	return fmt.Sprintf("  - {name: %s, type: smpp, smpp: {addresses: [%q], system_id: acme, password: %q%s}}\n",
 		name, address, smppPassword, strings.Join(append([]string{""}, more...), ", "))
 }
 
-// smppPassword is what the program shows to SMSCs, and must show to nobody else.
+// smppPassword is the password for SMSCs. No other output may contain it.
 const smppPassword = "pA55word"
 
-// found is the verification as search shows it.
+// found returns the verification as search returns it.
 func (s *server) found(t *testing.T, id string) fields {
 	t.Helper()
 	return s.ask(t, "/verify/search/json", "request_id", id)

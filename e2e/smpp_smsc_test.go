@@ -29,10 +29,10 @@ type rehearsal struct {
 	address string
 
 	mu    sync.Mutex
-	lines []fields // that it has printed
+	lines []fields // output lines
 }
 
-// rehearse starts "countersign smsc", and stops it when the test ends.
+// rehearse starts "countersign smsc", and stops it at the end of the test.
 func rehearse(t *testing.T, args ...string) *rehearsal {
 	t.Helper()
 	cmd := exec.Command(countersign(t), append([]string{"smsc", "--listen", "127.0.0.1:0"}, args...)...)
@@ -50,7 +50,7 @@ func rehearse(t *testing.T, args ...string) *rehearsal {
 	ended := make(chan struct{})
 	lines := bufio.NewScanner(out)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+		_ = cmd.Process.Signal(syscall.SIGTERM) // an error means that the SMSC has ended
 		<-ended
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the SMSC: %v\n%s", err, log)
@@ -58,7 +58,7 @@ func rehearse(t *testing.T, args ...string) *rehearsal {
 	})
 	read := func() (line fields) {
 		if lines.Scan() {
-			_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON will be missed
+			_ = json.Unmarshal(lines.Bytes(), &line) // a test misses a line that is not JSON
 		}
 		return line
 	}
@@ -73,7 +73,7 @@ func rehearse(t *testing.T, args ...string) *rehearsal {
 		_, _ = io.Copy(io.Discard, out)
 	}()
 	if r.address == "" {
-		t.Fatalf("the SMSC does not say where it listens:\n%s", log)
+		t.Fatalf("the SMSC did not log its address:\n%s", log)
 	}
 	return r
 }
@@ -91,8 +91,8 @@ func (r *rehearsal) port(t *testing.T) int {
 	return port
 }
 
-// await gives the line about a message to number that has a field, such as text
-// or whole, once it is there.
+// await waits for the line about a message to number that has a field, such as text or whole, and
+// returns it.
 func (r *rehearsal) await(t *testing.T, number, field string) fields {
 	t.Helper()
 	var found fields
@@ -149,14 +149,14 @@ func TestSMPPRehearsal(t *testing.T) {
 	receipt := esme.call(t, "receive")
 	receipt.want(t, "command", "deliver_sm", "source_addr", "447700900123", "destination_addr", "Larry", "receipted_message_id", id)
 	if receipt["message_state"] != 2.0 || receipt["esm_class"] != 4.0 {
-		t.Errorf("got receipt %v, want that it is delivered", receipt)
+		t.Errorf("got receipt %v, want state 2 (delivered)", receipt)
 	}
 	esme.call(t, "send", "deliver_sm_resp", fields{"sequence_number": receipt["sequence_number"], "message_id": ""})
 
 	state := ask("query_sm", fields{"message_id": id, "source_addr": "Larry", "source_addr_ton": 5})
 	state.want(t, "message_id", id)
 	if state["message_state"] != 2.0 {
-		t.Errorf("query_sm says %v, want that it is delivered", state)
+		t.Errorf("query_sm returns %v, want state 2 (delivered)", state)
 	}
 	status(ask("query_sm", fields{"message_id": "ffff", "source_addr": "Larry", "source_addr_ton": 5}), 0x0C)
 	status(ask("unbind", fields{}), 0)
@@ -165,8 +165,8 @@ func TestSMPPRehearsal(t *testing.T) {
 	}
 }
 
-// TestSMPPTLS sends a verification over an SMSC that speaks TLS, and none where
-// the SMSC cannot be trusted.
+// TestSMPPTLS sends a verification to an SMSC over TLS, and checks that an untrusted SMSC receives
+// no message.
 func TestSMPPTLS(t *testing.T) {
 	t.Parallel()
 	require(t)
@@ -184,11 +184,11 @@ func TestSMPPTLS(t *testing.T) {
 
 	out, err := i.run(t, "sms", "send", "--carrier", "wary", "--to", "447700900124", "--text", "x")
 	if err == nil || !strings.Contains(out, "certificate signed by unknown authority") {
-		t.Errorf("got %v, %s, want that it does not trust the certificate", err, out)
+		t.Errorf("got %v, %s, want an error for the untrusted certificate", err, out)
 	}
 }
 
-// newCertificate makes a certificate for 127.0.0.1, signed by itself, and its key.
+// newCertificate returns files with a self-signed certificate for 127.0.0.1 and its key.
 func newCertificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -8,39 +8,39 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// staleTests are those of TestSMPPCrash in which a message whose answer was lost
-// does not go out again, since nobody waits for it.
+// staleTests returns the tests of TestSMPPCrash in which a message with a lost response is not
+// resent, because it is obsolete.
 func staleTests() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"killed twice":                      testKilledTwice,
-		"checked before it is sent again":   testChecked,
-		"cancelled before it is sent again": testCancelled,
-		"down until the code is dead":       testDeadCode,
-		"down until the next event":         testNextEvent,
+		"killed twice":                    testKilledTwice,
+		"checked before it is resent":     testChecked,
+		"cancelled before it is resent":   testCancelled,
+		"down until the code has expired": testDeadCode,
+		"down until the next event":       testNextEvent,
 	}
 }
 
-// lostAnswer is the point at which nobody can tell whether the message went out.
+// lostAnswer is a point after which the program does not know whether the message was sent.
 func lostAnswer() cut {
 	return cut{command: pdu.CommandSubmitSM.Response(), nth: 1, passes: first(0)}
 }
 
-// killedOver has the program killed over the first message of a verification.
+// killedOver kills the program during the first message of a verification, and returns its id.
 func (r *crashRig) killedOver(t *testing.T, params ...string) (id string) {
 	t.Helper()
 	r.start(t)
 	r.request(t, "/verify/json", append([]string{"number", crashNumber, "brand", "Acme"}, params...)...)
 	r.awaitKill(t)
 	for id = range readBooks(t, r.database()).verifications {
-		return id // though it may have died before it said so
+		return id // also if the program died before it answered
 	}
-	t.Fatal("there is no verification")
+	t.Fatal("the database has no verification")
 	return ""
 }
 
 // age makes the verification of a dead program older, as if the program had been down for d.
 // The document needs no change: its times are relative to submitted_at. Closing the database
-// moves the log of the dead program into its file; the points of TestSMPPCrash keep the log.
+// checkpoints the log of the dead program; the points of TestSMPPCrash keep the log.
 func (r *crashRig) age(t *testing.T, d time.Duration) {
 	t.Helper()
 	db := openDatabase(t, r.database(), "rw")
@@ -55,15 +55,14 @@ func (r *crashRig) age(t *testing.T, d time.Duration) {
 	}
 }
 
-// restart starts the program, and waits until it listens.
+// restart starts the program and waits until it listens.
 func (r *crashRig) restart(t *testing.T) {
 	t.Helper()
 	r.start(t)
 	r.running().awaitURL(t)
 }
 
-// letIn waits until the program is bound, and then until it would have sent what
-// it has to send.
+// letIn waits until the program is bound and has had enough time to send its messages.
 func (r *crashRig) letIn(t *testing.T) {
 	t.Helper()
 	r.smsc.SetFaults(smsc.Faults{})
@@ -78,7 +77,7 @@ func (r *crashRig) want(t *testing.T, id, status string, copies int) {
 	}
 }
 
-// testKilledTwice: the second try is the last.
+// testKilledTwice checks that the second attempt is the last.
 func testKilledTwice(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id := r.killedOver(t, "workflow_id", "4")
@@ -92,7 +91,7 @@ func testKilledTwice(t *testing.T) {
 	r.want(t, id, "SUCCESS", 2)
 }
 
-// testChecked: a person who has typed the code needs it no more.
+// testChecked checks that a message is not resent after the code was entered.
 func testChecked(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id := r.killedOver(t)
@@ -103,8 +102,8 @@ func testChecked(t *testing.T) {
 	r.want(t, id, "SUCCESS", 1)
 }
 
-// testCancelled: the SMSC throttles the message for so long that it may be cancelled when
-// it leaves.
+// testCancelled checks that a message is not resent after a cancellation. The SMSC throttles the
+// message until the API accepts a cancel.
 func testCancelled(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	r.tap.hold()
@@ -112,7 +111,7 @@ func testCancelled(t *testing.T) {
 	r.start(t)
 	id := r.request(t, "/verify/json", "number", crashNumber, "brand", "Acme")
 	r.running().kill()
-	r.age(t, 31*time.Second) // the API accepts no cancel before 30 s
+	r.age(t, 31*time.Second) // the API rejects a cancel before 30 s
 	r.restart(t)
 	r.tap.again()
 	r.smsc.SetFaults(smsc.Faults{})
@@ -124,7 +123,7 @@ func testCancelled(t *testing.T) {
 	r.want(t, id, "CANCELLED", 1)
 }
 
-// testDeadCode: the program is not there again before the code is of no use.
+// testDeadCode checks that a message is not resent after its code expired.
 func testDeadCode(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id := r.killedOver(t, "workflow_id", "6", "pin_expiry", "60")
@@ -134,8 +133,8 @@ func testDeadCode(t *testing.T) {
 	r.want(t, id, "EXPIRED", 1)
 }
 
-// testNextEvent: the program is not there again before the next event, which has a
-// code of its own.
+// testNextEvent checks that a message is not resent after its next event, which has a new code,
+// is due.
 func testNextEvent(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id := r.killedOver(t, "workflow_id", "4", "pin_expiry", "60", "next_event_wait", "60")
@@ -144,12 +143,12 @@ func testNextEvent(t *testing.T) {
 	r.letIn(t)
 	pins := r.pins(t)
 	if len(pins) != 2 || pins[0] == pins[1] {
-		t.Errorf("the PINs %q came, want one of each event", pins)
+		t.Errorf("the PINs %q arrived, want one for each event", pins)
 	}
 	s := r.running()
 	events := s.found(t, id).list(t, "events")
 	if len(events) != 2 || events[0]["status"] == "submitting" {
-		t.Errorf("got events %v, want two, and nothing open", events)
+		t.Errorf("got events %v, want two with an outcome", events)
 	}
 	s.ask(t, "/verify/check/json", "request_id", id, "code", pins[0]).want(t, "status", "16")
 	s.ask(t, "/verify/check/json", "request_id", id, "code", pins[1]).want(t, "status", "0")

@@ -10,12 +10,12 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// cut is a point of an exchange of PDUs: when so many octets of one have passed.
+// cut is a point in an exchange of PDUs, after a number of octets of one PDU.
 type cut struct {
 	command pdu.Command          // 0 for the connection itself
 	nth     int                  // PDU of that command, from 1
-	passes  func(length int) int // octets that still pass
-	after   time.Duration        // how long nothing more passes before it is cut
+	passes  func(length int) int // octets that pass, for a PDU of this length
+	after   time.Duration        // pause between the last octet and the kill
 }
 
 func first(n int) func(int) int { return func(int) int { return n } }
@@ -23,26 +23,26 @@ func half(length int) int       { return length / 2 }
 func allBut1(length int) int    { return length - 1 }
 func whole(length int) int      { return length }
 
-// tap is a listener of an SMSC that lets everything pass until the cut; then it
-// kills the peer, and with it the connection.
+// tap is a listener of an SMSC that passes all data until the cut. Then it kills the peer, which
+// ends the connection.
 type tap struct {
 	net.Listener
 	cut  cut
 	kill func()
 
 	mu   sync.Mutex
-	held bool // there is no cut for now
+	held bool // the cut is disabled
 	seen int  // PDUs of the command of the cut
 }
 
-// hold lets everything pass until again.
+// hold disables the cut until again is called.
 func (t *tap) hold() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.held = true
 }
 
-// again begins to wait for the cut anew.
+// again enables the cut and restarts its count.
 func (t *tap) again() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,8 +55,8 @@ func (t *tap) reachedBy(p []byte) bool {
 	return statusOf(p) == 0 && t.reached(commandOf(p))
 }
 
-// reached counts a PDU of a command, or a connection (0), and reports whether it is the one
-// to cut.
+// reached counts a PDU of a command, or a connection (0), and reports whether it is the one to
+// cut.
 func (t *tap) reached(command pdu.Command) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,7 +67,7 @@ func (t *tap) reached(command pdu.Command) bool {
 	return t.seen == t.cut.nth
 }
 
-// Accept gives the next connection, tapped.
+// Accept returns the next connection, tapped.
 func (t *tap) Accept() (net.Conn, error) {
 	conn, err := t.Listener.Accept()
 	if err != nil {
@@ -82,12 +82,12 @@ func (t *tap) Accept() (net.Conn, error) {
 type tapped struct {
 	net.Conn
 	tap *tap
-	in  []byte // passes to the SMSC
+	in  []byte // pending octets for the SMSC
 	cut bool
 }
 
-// Read gives what the peer has sent. The peer is dead by the time that the SMSC
-// gets the last octets: it acts on them alone.
+// Read returns octets sent by the peer. It returns the last octets before the cut only after the
+// peer is dead, so that the SMSC acts without it.
 func (c *tapped) Read(b []byte) (int, error) {
 	for len(c.in) == 0 {
 		if c.cut {
@@ -114,7 +114,7 @@ func (c *tapped) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write sends whole PDUs to the peer. It dies after the last octets.
+// Write sends whole PDUs to the peer, and kills it after the last octets.
 func (c *tapped) Write(b []byte) (int, error) {
 	for at := 0; at < len(b); {
 		p := b[at : at+int(binary.BigEndian.Uint32(b[at:]))]

@@ -18,12 +18,11 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// statusRow is one way to reach a status code of the v1 API, with nothing but what
-// an application and an operator can do.
+// statusRow is one way to reach a status code of the v1 API as an application or an operator.
 type statusRow struct {
 	status string
 	how    string
-	text   string // that clients match on; ID stands for the request id
+	text   string // text that clients match; ID stands for the request id
 	ask    func(t *testing.T, s *server) (got fields, id string)
 }
 
@@ -32,21 +31,20 @@ const (
 	unableText = "The Nexmo platform was unable to process this message for the following reason: "
 )
 
-// statusRows is the table of all status codes but 1 and 5, which need a server of
-// their own: see TestThrottle and TestUnwritable.
+// statusRows returns rows for all status codes except 1 and 5, which need separate servers: see
+// TestThrottle and TestUnwritable.
 func statusRows() []statusRow {
 	return slices.Concat(formRows(), accountRows(), numberRows(), codeRows(), commandRows(), searchRows())
 }
 
-// asking makes a row that needs nothing but one call.
+// asking returns a row that needs only one call.
 func asking(status, how, text, path string, pairs ...string) statusRow {
 	return statusRow{status, how, text, func(t *testing.T, s *server) (fields, string) {
 		return s.ask(t, path, pairs...), ""
 	}}
 }
 
-// following makes a row that needs a verification under way; pairs follow its
-// request_id.
+// following returns a row that needs a verification in progress. pairs follow its request_id.
 func following(status, how, text, path string, before func(t *testing.T, s *server, id, pin string), pairs ...string) statusRow {
 	return statusRow{status, how, text, func(t *testing.T, s *server) (fields, string) {
 		id, sms := s.under(t)
@@ -76,9 +74,9 @@ func formRows() []statusRow {
 		asking("2", "control without cmd", "Your request is incomplete and missing the mandatory parameter: cmd", "/verify/control/json", "request_id", noSuchID),
 		asking("2", "search for nothing", "Your request is incomplete and missing the mandatory parameter: request_id", "/verify/search/json"),
 		asking("3", "start with half a number", "Invalid value for param: number (too short for GB)", "/verify/json", "number", "4477", "brand", "Acme"),
-		asking("3", "start in no language, in XML", "Invalid value for param: lg (no such locale: tlh-tlh)", "/verify/xml", "number", "447700900000", "brand", "Acme", "lg", "tlh-tlh"),
+		asking("3", "start in an unknown language, in XML", "Invalid value for param: lg (no such locale: tlh-tlh)", "/verify/xml", "number", "447700900000", "brand", "Acme", "lg", "tlh-tlh"),
 		asking("3", "check with a malformed code", "Invalid value for param: code (must be 4 to 10 letters and digits)", "/verify/check/json", "request_id", noSuchID, "code", "12"),
-		asking("3", "control with no command of ours", "Invalid value for param: cmd (must be cancel or trigger_next_event)", "/verify/control/json", "request_id", noSuchID, "cmd", "stop"),
+		asking("3", "control with an unknown command", "Invalid value for param: cmd (must be cancel or trigger_next_event)", "/verify/control/json", "request_id", noSuchID, "cmd", "stop"),
 		asking("3", "search for an id that is too long", "Invalid value for param: request_id (more than 32 characters)", "/verify/search/json", "request_id", noSuchID+"0"),
 		asking("4", "start with a wrong secret", "Invalid credentials were provided", "/verify/json", "api_secret", "wrong"),
 		asking("4", "payment with an unknown key", "Invalid credentials were provided", "/verify/psd2/json", "api_key", "nobody00"),
@@ -138,8 +136,8 @@ func codeRows() []statusRow {
 		following("16", "the first wrong code", wrong, "/verify/check/json", nil, "code", "WRONG"),
 		following("16", "the second, in XML", wrong, "/verify/check/xml", check(1, "PIN0"), "code", "WRONG"),
 		following("17", "the third", "The wrong code was provided too many times. Request terminated", "/verify/check/json", check(2, "PIN0"), "code", "WRONG"),
-		following("6", "the right one, too late", over, "/verify/check/json", check(3, "PIN0"), "code", "PIN"),
-		following("6", "the right one again", over, "/verify/check/json", check(1, "PIN"), "code", "PIN"),
+		following("6", "the right code, too late", over, "/verify/check/json", check(3, "PIN0"), "code", "PIN"),
+		following("6", "the right code again", over, "/verify/check/json", check(1, "PIN"), "code", "PIN"),
 		asking("6", "check of an unknown id", strings.ReplaceAll(over, "ID", noSuchID), "/verify/check/json", "request_id", noSuchID, "code", "1234"),
 	}
 }
@@ -163,7 +161,7 @@ func commandRows() []statusRow {
 	}
 	return []statusRow{
 		following("0", "trigger", "", "/verify/control/json", nil, "cmd", "trigger_next_event"),
-		following("19", "cancel at once", early, "/verify/control/json", nil, "cmd", "cancel"),
+		following("19", "cancel immediately", early, "/verify/control/json", nil, "cmd", "cancel"),
 		following("19", "cancel after the second event", late, "/verify/control/json", trigger(1), "cmd", "cancel"),
 		following("19", "trigger after the last event", none, "/verify/control/json", trigger(2), "cmd", "trigger_next_event"),
 		following("6", "cancel after success", over, "/verify/control/json", checked, "cmd", "cancel"),
@@ -178,16 +176,15 @@ func searchRows() []statusRow {
 		following("IN PROGRESS", "search", "", "/verify/search/json", nil),
 		asking("18", "search for eleven ids", "Too many request_ids provided", "/verify/search/json", eleven...),
 		asking("101", "search for an unknown id", none, "/verify/search/json", "request_id", noSuchID),
-		asking("101", "search for ten of them, in XML", none, "/verify/search/xml", eleven[2:]...),
-		{"101", "search for another account's", none, func(t *testing.T, s *server) (fields, string) {
+		asking("101", "search for ten unknown ids, in XML", none, "/verify/search/xml", eleven[2:]...),
+		{"101", "search for another account's id", none, func(t *testing.T, s *server) (fields, string) {
 			id, _ := s.under(t)
 			return s.ask(t, "/verify/search/json", "api_key", "trial001", "request_id", id), id
 		}},
 	}
 }
 
-// TestStatus reaches every status code of the v1 API in the program as it is
-// shipped.
+// TestStatus reaches every status code of the v1 API in the unmodified program.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -213,22 +210,21 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestCancelled: after 30 seconds, here 30 milliseconds, a cancel is accepted, and
-// frees the number.
+// TestCancelled checks that a cancel after 30 seconds (here 0.3 s) is accepted and frees the
+// number.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--speed", "100")
 	id, sms := s.under(t, "workflow_id", "6")
-	lapse(300 * time.Millisecond) // the limit of the program
+	lapse(300 * time.Millisecond) // the time limit of the program
 	s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "0", "command", "cancel")
 	s.ask(t, "/verify/search/json", "request_id", id).want(t, "status", "CANCELLED", "price", "0.12050000")
 	s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "6")
 	s.ask(t, "/verify/json", "number", sms.Number, "brand", "Acme").want(t, "status", "0")
 }
 
-// TestUnwritable: while another process holds the database no call that must
-// write is accepted; each is answered with status 5, writes nothing, and succeeds
-// when the database is free again.
+// TestUnwritable checks calls while another process locks the database. Each call that must write
+// gets status 5, writes no data, and succeeds once the database is free.
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -239,7 +235,7 @@ func TestUnwritable(t *testing.T) {
 	calls := []struct {
 		path   string
 		params []string
-		after  string // the status once the database is free
+		after  string // status once the database is free
 	}{
 		{"/verify/json", []string{"number", number, "brand", "Acme"}, "0"},
 		{"/verify/xml", []string{"number", s.newNumber(), "brand", "Acme"}, "0"},
@@ -260,13 +256,13 @@ func TestUnwritable(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	found := s.ask(t, "/verify/search/json", "request_id", id) // this only reads
+	found := s.ask(t, "/verify/search/json", "request_id", id) // only reads
 	found.want(t, "status", "IN PROGRESS")
 	if checks := found.list(t, "checks"); len(checks) != 0 {
 		t.Errorf("got checks %v, want none", checks)
 	}
 	if got := s.messages(t, number); len(got) != 0 {
-		t.Errorf("got %v, want no message of a request that was refused", got)
+		t.Errorf("got %v, want no message for a refused request", got)
 	}
 	release()
 	for _, c := range calls {
@@ -275,8 +271,8 @@ func TestUnwritable(t *testing.T) {
 	s.await(t, number, 1)
 }
 
-// holdDatabase does to a database what a stuck backup or a forgotten shell does:
-// it begins to write and does not end until release.
+// holdDatabase locks a database like a stuck backup or a forgotten shell: it begins a write
+// transaction and ends it on release.
 func holdDatabase(t *testing.T, file string) (release func()) {
 	t.Helper()
 	name := url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: "_pragma=busy_timeout(10000)"}
@@ -301,7 +297,7 @@ func holdDatabase(t *testing.T, file string) (release func()) {
 	}
 }
 
-// under starts a verification and gives its id and first message.
+// under starts a verification and returns its id and first message.
 func (s *server) under(t *testing.T, pairs ...string) (id string, sms message) {
 	t.Helper()
 	number := s.newNumber()
@@ -310,8 +306,8 @@ func (s *server) under(t *testing.T, pairs ...string) (id string, sms message) {
 	return started.text(t, "request_id"), s.await(t, number, 1)
 }
 
-// ask posts a form with the demo's credentials, unless pairs have others, and
-// gives the fields of the answer, which may be a refusal.
+// ask posts a form with the demo's credentials, unless pairs contain others, and returns the
+// fields of the answer, which may be a refusal.
 func (s *server) ask(t *testing.T, path string, pairs ...string) fields {
 	t.Helper()
 	got, err := s.tryAsk(path, pairs...)

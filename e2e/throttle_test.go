@@ -10,22 +10,22 @@ import (
 	"countersign/internal/await"
 )
 
-// The limit of the demo: requests of one account in any second.
+// The limit of the demo: requests of one account within any second.
 const requestsPerSecond = 30
 
-// passage is one request and whether it was let through.
+// passage is one request and its result.
 type passage struct {
 	sent, answered time.Time
 	status         string
 }
 
-// TestThrottle: of many requests at once as many pass as may in a second, and in
-// the long run no second sees more, whichever second one looks at.
+// TestThrottle checks that of many parallel requests exactly the limit passes, and that over a long
+// time no interval of one second has more.
 func TestThrottle(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--unlimited=false")
 
-	t.Run("60 at once", func(t *testing.T) {
+	t.Run("60 in parallel", func(t *testing.T) {
 		passages := inCrowd(60, func(n int) passage {
 			return s.pass(t, "/verify/json", "number", fmt.Sprintf("4477009001%02d", n), "brand", "Acme")
 		})
@@ -37,11 +37,11 @@ func TestThrottle(t *testing.T) {
 			delivered += len(s.messages(t, fmt.Sprintf("4477009001%02d", n)))
 		}
 		if delivered > requestsPerSecond {
-			t.Errorf("%d messages, want no more than %d", delivered, requestsPerSecond)
+			t.Errorf("%d messages, want at most %d", delivered, requestsPerSecond)
 		}
 	})
 
-	t.Run("the words", func(t *testing.T) {
+	t.Run("the error text", func(t *testing.T) {
 		var refused fields
 		await.Until(t, "throttled", func() bool {
 			refused = s.ask(t, "/verify/check/json", "request_id", noSuchID, "code", "1234")
@@ -51,7 +51,7 @@ func TestThrottle(t *testing.T) {
 	})
 
 	t.Run("one window for all calls", func(t *testing.T) {
-		lapse(time.Second) // the window is empty
+		lapse(time.Second) // until the window is empty
 		calls := [][]string{
 			{"/verify/search/json", "request_id", noSuchID},
 			{"/verify/check/json", "request_id", noSuchID, "code", "1234"},
@@ -68,7 +68,7 @@ func TestThrottle(t *testing.T) {
 	t.Run("any second", func(t *testing.T) { testAnySecond(t, s) })
 
 	t.Run("accounts do not share", func(t *testing.T) {
-		lapse(time.Second) // the window is empty
+		lapse(time.Second) // until the window is empty
 		for _, account := range []string{apiKey, "trial001", "barred01"} {
 			passages := inCrowd(40, func(int) passage {
 				return s.pass(t, "/verify/search/json", "request_id", noSuchID, "api_key", account)
@@ -79,8 +79,8 @@ func TestThrottle(t *testing.T) {
 		}
 	})
 
-	t.Run("strangers do not count", func(t *testing.T) {
-		lapse(time.Second) // the window is empty
+	t.Run("failed logins do not count", func(t *testing.T) {
+		lapse(time.Second) // until the window is empty
 		inCrowd(60, func(int) passage {
 			return s.pass(t, "/verify/search/json", "request_id", noSuchID, "api_secret", "wrong")
 		})
@@ -90,22 +90,21 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// testAnySecond sends about twice as many as may pass for some seconds, in bursts
-// and evenly. Each request that passed was counted at some time between when it
-// was sent and when it was answered: so no more than the limit may lie, from
-// sending to answer, within any second. Refused ones do not count: so as many
-// pass in the long run as may.
+// testAnySecond sends about twice the limit for 5 seconds, in bursts and evenly. The server counts
+// a request between its sending and its answer. Therefore the requests with both times within any
+// one second must not exceed the limit. Refused requests do not count, so the long-term rate of
+// passed requests must reach the limit.
 func testAnySecond(t *testing.T, s *server) {
 	t.Helper()
 	const seconds = 5
-	lapse(time.Second) // the window is empty
+	lapse(time.Second) // until the window is empty
 	begin := time.Now()
 	var mu sync.Mutex
 	var all []passage
 	var wg sync.WaitGroup
 	for n := range 2 * requestsPerSecond * seconds {
 		at := begin.Add(time.Duration(n) * time.Second / (2 * requestsPerSecond))
-		if n/100%2 == 1 { // ten at a time
+		if n/100%2 == 1 { // bursts of ten
 			at = begin.Add(time.Duration(n/10*10) * time.Second / (2 * requestsPerSecond))
 		}
 		wg.Go(func() {
@@ -131,14 +130,14 @@ func testAnySecond(t *testing.T, s *server) {
 	}
 	t.Logf("%d of %d passed in %v; the busiest second had %d", len(passed), len(all), time.Since(begin), most)
 	if most > requestsPerSecond {
-		t.Errorf("%d passed within a second, want no more than %d", most, requestsPerSecond)
+		t.Errorf("%d passed within a second, want at most %d", most, requestsPerSecond)
 	}
 	if least := requestsPerSecond * (seconds - 1); len(passed) < least {
-		t.Errorf("%d passed in %d seconds, want at least %d: refused ones must not count", len(passed), seconds, least)
+		t.Errorf("%d passed in %d seconds, want at least %d: refused requests must not count", len(passed), seconds, least)
 	}
 }
 
-// pass makes a call and says what became of it.
+// pass makes a call and returns its times and status.
 func (s *server) pass(t *testing.T, path string, pairs ...string) passage {
 	t.Helper()
 	p := passage{sent: time.Now()}
@@ -152,7 +151,7 @@ func (s *server) pass(t *testing.T, path string, pairs ...string) passage {
 	return p
 }
 
-// inCrowd does n things at once.
+// inCrowd calls do n times in parallel.
 func inCrowd(n int, do func(n int) passage) []passage {
 	passages := make([]passage, n)
 	var wg sync.WaitGroup
@@ -163,7 +162,7 @@ func inCrowd(n int, do func(n int) passage) []passage {
 	return passages
 }
 
-// statuses counts how often each was answered.
+// statuses counts the requests by status.
 func statuses(passages []passage) map[string]int {
 	count := map[string]int{}
 	for _, p := range passages {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTutorial runs the application of docs/tutorial.md six times for its one number,
-// against a demo with its limits.
+// TestTutorial runs the application of docs/tutorial.md six times for its number, against a demo
+// with default limits.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
 	require(t, "node")
@@ -24,9 +24,9 @@ func TestTutorial(t *testing.T) {
 	_, rest, _ := strings.Cut(string(page), "```js\n")
 	program, _, ok := strings.Cut(rest, "```")
 	if !ok || !strings.Contains(program, "http://127.0.0.1:8080") {
-		t.Fatal("the tutorial has no program for the server at http://127.0.0.1:8080")
+		t.Fatal("the tutorial contains no program for the server at http://127.0.0.1:8080")
 	}
-	dir, err := os.MkdirTemp(".", "tutorial-") // below node_modules
+	dir, err := os.MkdirTemp(".", "tutorial-") // below node_modules, for its imports
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestTutorial(t *testing.T) {
 	}
 }
 
-// followTutorial runs the program once: it types a wrong code and then the right one.
+// followTutorial runs the program once: it enters a wrong code and then the right one.
 func (s *server) followTutorial(t *testing.T, file, number string, before int) (output string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // node loads the SDK for seconds on a busy machine
@@ -62,7 +62,7 @@ func (s *server) followTutorial(t *testing.T, file, number string, before int) (
 		t.Fatal(err)
 	}
 	reader := bufio.NewReader(out)
-	said := func(end byte) string { // the output up to a prompt, or to the end
+	said := func(end byte) string { // reads the output up to a prompt, or to the end
 		text, err := reader.ReadString(end)
 		if err != nil && err != io.EOF {
 			t.Error(err)
@@ -84,14 +84,14 @@ func (s *server) followTutorial(t *testing.T, file, number string, before int) (
 		output += said(':')
 		answer(code)
 	}
-	_ = in.Close() // the program may have ended
+	_ = in.Close() // an error means that the program has ended
 	rest, err := io.ReadAll(reader)
 	if err != nil {
 		t.Error(err)
 	}
 	output += string(rest)
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("the program ends with %v", err)
+		t.Errorf("the program ended with %v", err)
 	}
 	return output
 }

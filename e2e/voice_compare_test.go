@@ -26,21 +26,20 @@ import (
 	"countersign/internal/verify"
 )
 
-// What a call is to say comes from the packages of the program: how it sounds is
-// their affair, and tested there. Here it is of interest whether just that arrives,
-// with a telephone that others have written.
+// The expected speech of a call comes from packages of the program, which have tests of the speech
+// itself. These tests check that exactly this speech arrives at foreign telephone software.
 
-// saying is the script of a call that says some words.
+// saying returns the script of a call with some words.
 func saying(words string) text.Script {
 	return text.Script{Locale: "en-us", Parts: []text.Part{{Text: words}}}
 }
 
-// spelling is the script of a PIN alone, said once.
+// spelling returns the script of only a PIN, spoken once.
 func spelling(lg, pin string) text.Script {
 	return text.Script{Locale: lg, Parts: []text.Part{{Spell: pin}}}
 }
 
-// telling is the script of a call that tells the PIN of a verification.
+// telling returns the script of a call with the PIN of a verification.
 func telling(t *testing.T, lg, brand, pin string) text.Script {
 	t.Helper()
 	messages, err := text.New()
@@ -58,7 +57,7 @@ func telling(t *testing.T, lg, brand, pin string) text.Script {
 	return messages.Call(text.Input{Locale: locale, Brand: brand, PIN: parsed, ValidFor: 5 * time.Minute})
 }
 
-// sound is what a script sounds like on a telephone line: an octet of G.711 for each
+// sound returns the speech of a script on a telephone line: one octet of G.711 for each
 // sample.
 func sound(t *testing.T, law audio.Law, script text.Script) []byte {
 	t.Helper()
@@ -76,9 +75,9 @@ func sound(t *testing.T, law audio.Law, script text.Script) []byte {
 	return law.AppendEncode(nil, said)
 }
 
-// recorded is what a baresip in dir has heard, once the call is over, as it came over
-// the line. The file has what its own tables make of that, which are not quite those of
-// the standard (a zero of μ-law is 2 or -2), but lead back to the same octet.
+// recorded returns the octets that a baresip in dir received, once the call has ended. The file has
+// samples of baresip's tables, which differ slightly from the standard (a zero of μ-law is 2 or
+// -2) but map back to the same octets.
 func recorded(t *testing.T, law audio.Law, dir string) []byte {
 	t.Helper()
 	var sound []byte
@@ -95,7 +94,7 @@ func recorded(t *testing.T, law audio.Law, dir string) []byte {
 			t.Fatal(err)
 		}
 		if len(file) < 44 || int(binary.LittleEndian.Uint32(file[4:])) != len(file)-8 {
-			return false // the recording is incomplete
+			return false // incomplete
 		}
 		samples, err := audio.ParseWAV(file)
 		if err != nil {
@@ -107,14 +106,14 @@ func recorded(t *testing.T, law audio.Law, dir string) []byte {
 	return sound
 }
 
-// compare sees that a recording is what was to be said and nothing else: silence, all
-// of it once without a sample less or more or other, and silence. On loopback no
-// packet is lost, and the phone adds none of its own, so that nothing else will do.
+// compare checks that a recording has the speech exactly once, unchanged, and otherwise only
+// silence. No difference is acceptable: loopback loses no packets, and the phone inserts no
+// samples.
 func compare(t *testing.T, law audio.Law, got, want []byte) {
 	t.Helper()
 	at := find(got, want)
 	if len(at) != 1 {
-		t.Errorf("what was to be said (%d samples) is %d times in the recording (%d samples)", len(want), len(at), len(got))
+		t.Errorf("the speech (%d samples) occurs %d times in the recording (%d samples), want once", len(want), len(at), len(got))
 		if len(at) == 0 {
 			explain(t, law, got, want)
 		}
@@ -123,16 +122,16 @@ func compare(t *testing.T, law audio.Law, got, want []byte) {
 	from, to := at[0], at[0]+len(want)
 	for i, v := range got {
 		if (i < from || i >= to) && v != law.Silence() {
-			t.Errorf("sample %d of the recording is %#x, want silence but at %d to %d", i, v, from, to)
+			t.Errorf("sample %d of the recording is %#x, want silence outside %d to %d", i, v, from, to)
 			return
 		}
 	}
 	if from%audio.FrameSize != 0 || len(got)%audio.FrameSize != 0 {
-		t.Errorf("what is said begins at sample %d of %d, within a packet", from, len(got))
+		t.Errorf("the speech begins at sample %d of %d, within a packet", from, len(got))
 	}
 }
 
-// find tells where in a recording something is.
+// find returns the positions of what in a recording.
 func find(in, what []byte) (at []int) {
 	for from := 0; ; from++ {
 		i := bytes.Index(in[from:], what)
@@ -144,8 +143,8 @@ func find(in, what []byte) (at []int) {
 	}
 }
 
-// explain shows where the recording is other than it should be: at which packet of
-// what was to be said, where most of it agrees. "go test -artifacts" keeps both.
+// explain logs the longest match between the speech and the recording, in packets. With
+// "go test -artifacts" it keeps both.
 func explain(t *testing.T, law audio.Law, got, want []byte) {
 	t.Helper()
 	best, start := -1, 0
@@ -158,7 +157,7 @@ func explain(t *testing.T, law audio.Law, got, want []byte) {
 			best, start = n, i
 		}
 	}
-	t.Logf("from packet %d of the recording it agrees for %d samples, to packet %d of %d",
+	t.Logf("from packet %d of the recording %d samples match, up to packet %d of %d",
 		start/audio.FrameSize, best, best/audio.FrameSize, len(want)/audio.FrameSize)
 	for name, octets := range map[string][]byte{"got.wav": got, "want.wav": want} {
 		if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), law.AppendDecode(nil, octets).WAV(), 0o600); err != nil {
@@ -168,16 +167,16 @@ func explain(t *testing.T, law audio.Law, got, want []byte) {
 }
 
 const (
-	// called is the number that baresip has.
+	// called is the number of baresip.
 	called = "447700900001"
-	// trunkPassword is the one that Kamailio knows, whoever the user is.
+	// trunkPassword is the password of all users in Kamailio.
 	trunkPassword = "pA55word"
 )
 
-// phone is baresip.
+// phone is a baresip process.
 type phone struct{ *peer }
 
-// baresip starts a phone with an account at a host. params are more of the account.
+// baresip starts a phone with an account at a host. params are further parameters of the account.
 func baresip(t *testing.T, host string, params ...string) phone {
 	t.Helper()
 	return baresipWith(t, nil, host, params...)
@@ -205,7 +204,7 @@ func baresipWith(t *testing.T, flags []string, host string, params ...string) ph
 	return p
 }
 
-// registered starts a phone that Kamailio knows.
+// registered starts a phone that registers with Kamailio.
 func registered(t *testing.T, proxy *peer, params ...string) phone {
 	t.Helper()
 	return registeredWith(t, nil, proxy, params...)
@@ -218,7 +217,7 @@ func registeredWith(t *testing.T, flags []string, proxy *peer, params ...string)
 	return p
 }
 
-// tls is where the phone listens for TLS: baresip takes the port after the other one.
+// tls returns the TLS address of the phone: baresip uses the next port.
 func (p phone) tls(t *testing.T) string {
 	t.Helper()
 	addr, err := net.ResolveTCPAddr("tcp", p.addr)
@@ -244,20 +243,19 @@ func kamailio(t *testing.T) *peer {
 	return p
 }
 
-// terminate asks a program to end. Kamailio is several processes, of which the others
-// would live on, and answer, if the first one were killed.
+// terminate ends a program with SIGTERM. Kamailio has several processes: if only the first one
+// were killed, the others would continue to answer.
 func terminate(t *testing.T, p *peer) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		t.Errorf("%s does not end", p.name)
+		t.Errorf("%s is still running after SIGTERM", p.name)
 	}
 }
 
-// settings fills in a configuration: a port, and the first of the directories that is
-// there for the modules.
+// settings fills a configuration with a port and the first existing directory of modules.
 func settings(t *testing.T, name, port string, modules ...string) []byte {
 	t.Helper()
 	config, err := os.ReadFile(filepath.Join("testdata", "voice", name))
@@ -269,11 +267,11 @@ func settings(t *testing.T, name, port string, modules ...string) []byte {
 			return []byte(strings.NewReplacer("PORT", port, "MODULES", dirs[0], "PASSWORD", trunkPassword).Replace(string(config)))
 		}
 	}
-	t.Fatalf("there are no modules in %q", modules)
+	t.Fatalf("no directory of modules exists: %q", modules)
 	return nil
 }
 
-// certificate is one that nobody has signed, with its key.
+// certificate returns a self-signed certificate with its key.
 func certificate(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -301,7 +299,7 @@ func certificate(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// invited tells when sipp got an INVITE: its log has the time before each message.
+// invited returns the time of an INVITE to sipp: its log has the time before each message.
 func invited(t *testing.T, path string) time.Time {
 	t.Helper()
 	log, err := os.ReadFile(path)
@@ -310,7 +308,7 @@ func invited(t *testing.T, path string) time.Time {
 	}
 	m := regexp.MustCompile(`-{10,} (\d{4}-\d\d-\d\d)\s(\d\d:\d\d:\d\d\.\d+)[^-]*received[^-]*?INVITE sip:`).FindSubmatch(log)
 	if m == nil {
-		t.Fatalf("sipp got no INVITE:\n%s", log)
+		t.Fatalf("sipp received no INVITE:\n%s", log)
 	}
 	at, err := time.ParseInLocation("2006-01-02 15:04:05", string(m[1])+" "+string(m[2]), time.Local)
 	if err != nil {
@@ -319,8 +317,7 @@ func invited(t *testing.T, path string) time.Time {
 	return at
 }
 
-// listener is a trunk that hears everything and says nothing. invited tells when it
-// got an INVITE.
+// listener is a trunk that never answers. invited returns the time of its first INVITE.
 func listener(t *testing.T) (addr string, invited func(*testing.T) time.Time) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -339,7 +336,7 @@ func listener(t *testing.T) (addr string, invited func(*testing.T) time.Time) {
 			if bytes.HasPrefix(b[:n], []byte("INVITE ")) {
 				select {
 				case at <- time.Now():
-				default: // it is sent again
+				default: // a retransmission
 				}
 			}
 		}
@@ -350,14 +347,14 @@ func listener(t *testing.T) (addr string, invited func(*testing.T) time.Time) {
 		case got := <-at:
 			return got
 		case <-time.After(patience):
-			t.Fatal("there is no INVITE")
+			t.Fatal("no INVITE arrived")
 			return time.Time{}
 		}
 	}
 }
 
-// throw sends random datagrams to each of the addresses: some begin like what is
-// expected there. They take some seconds, so that each meets a call that goes on.
+// throw sends random datagrams to each of the addresses. Some have a valid beginning. This takes
+// some seconds, so that it overlaps with a call.
 func throw(t *testing.T, n int, addrs ...string) {
 	t.Helper()
 	seed := mathrand.Uint64()
@@ -386,6 +383,6 @@ func throw(t *testing.T, n int, addrs ...string) {
 				t.Fatal(err)
 			}
 		}
-		lapse(time.Millisecond) // the kernel drops datagrams that come faster
+		lapse(time.Millisecond) // the kernel would drop faster datagrams
 	}
 }

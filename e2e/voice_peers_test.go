@@ -15,8 +15,8 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// TestVoiceRecording calls baresip, in every way that a trunk may want, and compares
-// what it has heard with what was to be said, sample by sample.
+// TestVoiceRecording calls baresip with each combination of trunk settings, and compares the
+// recording with the speech, sample by sample.
 func TestVoiceRecording(t *testing.T) {
 	t.Parallel()
 	require(t, "baresip", "espeak-ng")
@@ -36,10 +36,10 @@ func TestVoiceRecording(t *testing.T) {
 		i := over(t, viaSIP("known", p.tls(t), "transport: tls", "tls_ca: "+filepath.Join(p.dir, "phone.pem")),
 			viaSIP("unknown", p.tls(t), "transport: tls"))
 		if out, err := i.run(t, "call", "--carrier", "unknown", "--to", called, "--say", "Hello."); err == nil || !strings.Contains(out, "certificate") {
-			t.Errorf("the call to who nobody knows ended with %v:\n%s", err, out)
+			t.Errorf("the call to a host with an unknown certificate ended with %v, want a certificate error:\n%s", err, out)
 		}
 		if out, err := i.run(t, "call", "--carrier", "known", "--to", called, "--say", "Hello."); err != nil {
-			t.Errorf("the call ended with %v:\n%s", err, out)
+			t.Errorf("the call to a host with a known certificate ended with %v:\n%s", err, out)
 		}
 		p.await(t, "session closed")
 		compare(t, audio.MuLaw, recorded(t, audio.MuLaw, p.dir), sound(t, audio.MuLaw, saying("Hello.")))
@@ -48,7 +48,7 @@ func TestVoiceRecording(t *testing.T) {
 		t.Parallel()
 		p := baresip(t, "127.0.0.1", "regint=0", "answermode=auto", "mediaenc=srtp-mand")
 		if out, err := callTo(t, p.addr); err == nil || strings.Contains(out, "complete=true") {
-			t.Errorf("a phone that wants SRTP takes a call without: %v\n%s", err, out)
+			t.Errorf("a phone that requires SRTP accepted a call without SRTP: %v\n%s", err, out)
 		}
 	})
 }
@@ -59,8 +59,8 @@ func testRecording(t *testing.T, transport, name string, law audio.Law, secure b
 	if secure {
 		account, args = append(account, "mediaenc=srtp-mand"), append(args, "--srtp")
 	}
-	script := saying("Hello.") // which callTo says
-	// A PIN takes long to say, and is said with each law once.
+	script := saying("Hello.") // spoken by callTo
+	// A PIN takes long to speak, so each law has only one combination with a PIN.
 	if transport == "udp" && law == audio.MuLaw && !secure || transport == "tls" && law == audio.ALaw && secure {
 		script = telling(t, "en-gb", "Countersign", "123456")
 		args = append(args, "--lg", "en-gb", "--pin", "123456")
@@ -81,8 +81,7 @@ func testRecording(t *testing.T, transport, name string, law audio.Law, secure b
 	compare(t, law, recorded(t, law, p.dir), sound(t, law, script))
 }
 
-// TestVoiceProxy calls over Kamailio, which wants to know who calls, to a phone that
-// is registered there.
+// TestVoiceProxy calls over Kamailio, which requires authentication, to a phone registered there.
 func TestVoiceProxy(t *testing.T) {
 	t.Parallel()
 	require(t, "baresip", "kamailio", "espeak-ng")
@@ -91,7 +90,7 @@ func TestVoiceProxy(t *testing.T) {
 	for _, tt := range []struct {
 		name, to, password string
 		ok                 bool
-		want               string // in what is printed
+		want               string // in the output
 	}{
 		{"Answered", called, trunkPassword, true, "complete=true"},
 		{"WrongPassword", called, "guess", false, "refused by carrier: 407"},
@@ -109,23 +108,23 @@ func TestVoiceProxy(t *testing.T) {
 				t.Errorf("the call ended with %v:\n%s", err, out)
 			}
 			if exit := (*exec.ExitError)(nil); !tt.ok && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
-				t.Errorf("the program ended with %v, want 1", err)
+				t.Errorf("the program ended with %v, want exit status 1", err)
 			}
 		})
 	}
-	t.Cleanup(func() { // when all have ended
+	t.Cleanup(func() { // after all subtests
 		if n := strings.Count(p.log.String(), "answering call"); n != 1 {
 			t.Errorf("the phone was called %d times, want once", n)
 		}
 	})
 }
 
-// viaSIP is the configuration of a trunk, with more settings such as "register: true".
+// viaSIP returns the configuration of a trunk, with more settings such as "register: true".
 func viaSIP(name, host string, more ...string) string {
 	return fmt.Sprintf("  - {name: %s, type: sip, sip: {host: %q%s}}\n", name, host, strings.Join(append([]string{""}, more...), ", "))
 }
 
-// over is an installation that calls over trunks, in their order.
+// over returns an installation that calls over trunks, in order.
 func over(t *testing.T, trunks ...string) installation {
 	t.Helper()
 	names := make([]string, len(trunks))
@@ -136,7 +135,7 @@ func over(t *testing.T, trunks ...string) installation {
 		quietAddress(t), strings.Join(trunks, ""), strings.Join(names, ", ")), "--pin-code")
 }
 
-// spokenTo starts a verification by a call alone.
+// spokenTo starts a verification with only a call.
 func (s *server) spokenTo(t *testing.T, pin string) (id string) {
 	t.Helper()
 	started := s.ask(t, "/verify/json", "number", called, "brand", "Acme", "lg", "en-gb", "pin_code", pin, "workflow_id", "7")
@@ -144,7 +143,7 @@ func (s *server) spokenTo(t *testing.T, pin string) (id string) {
 	return started.text(t, "request_id")
 }
 
-// awaitBinds waits until "countersign carriers" says that a trunk is registered.
+// awaitBinds waits until "countersign carriers" shows a trunk as registered.
 func (i installation) awaitBinds(t *testing.T, name string) {
 	t.Helper()
 	var out string
@@ -154,7 +153,7 @@ func (i installation) awaitBinds(t *testing.T, name string) {
 		}
 	}()
 	await.Until(t, name+" registered", func() bool {
-		out, _ = i.run(t, "carriers") // it may not listen yet
+		out, _ = i.run(t, "carriers") // the server may not listen yet
 		for line := range strings.Lines(out) {
 			if f := strings.Fields(line); f[0] == name && f[1] == "sip" && f[2] == "up" && f[3] == "1/1" {
 				return true
@@ -164,8 +163,8 @@ func (i installation) awaitBinds(t *testing.T, name string) {
 	})
 }
 
-// TestVoiceServer verifies a number by a call over Kamailio, where the server is
-// registered, to a phone that records it.
+// TestVoiceServer verifies a number by a call over Kamailio, where the server is registered, to a
+// phone with a recorder.
 func TestVoiceServer(t *testing.T) {
 	t.Parallel()
 	require(t, "baresip", "kamailio", "espeak-ng")
@@ -193,34 +192,34 @@ func TestVoiceServer(t *testing.T) {
 	got := recorded(t, audio.ALaw, p.dir)
 	compare(t, audio.ALaw, got, sound(t, audio.ALaw, telling(t, "en-gb", "Acme", pin)))
 	if at := find(got, sound(t, audio.ALaw, spelling("en-gb", pin))); len(at) != 2 {
-		t.Errorf("the PIN is said at samples %d, want it twice", at)
+		t.Errorf("the PIN occurs at samples %d, want it twice", at)
 	}
 	for _, secret := range []string{pin, trunkPassword, called} {
 		if strings.Contains(s.log.String(), secret) {
-			t.Errorf("the program's log has %s in it", secret)
+			t.Errorf("the program's log contains %s", secret)
 		}
 	}
 }
 
-// failing is a trunk that fails, and the trunks after it are asked.
+// failing is a trunk that fails, so that the call fails over to the next one.
 type failing struct {
 	config  string
-	fail    func(installation)         // makes it fail, once the server knows it
-	invited func(*testing.T) time.Time // nil if it cannot tell
+	fail    func(installation)         // makes the trunk fail after the server has started
+	invited func(*testing.T) time.Time // time of the INVITE; nil if unknown
 }
 
-// traced is where sipp notes what it sends and receives, in its directory.
+// traced is sipp's log of messages, in its directory.
 const traced = "messages.log"
 
-// TestVoiceFailover: the second trunk is asked within a second, in whatever way the
-// first one fails.
+// TestVoiceFailover checks that the server calls over the second trunk within a second of each kind
+// of failure of the first.
 func TestVoiceFailover(t *testing.T) {
 	t.Parallel()
 	require(t, "sipp", "kamailio", "espeak-ng")
 	for _, tt := range []struct {
 		name  string
 		first func(*testing.T) failing
-		rule  time.Duration // by when the next is asked
+		rule  time.Duration // time until the second INVITE
 	}{
 		{"Silent", func(t *testing.T) failing {
 			t.Helper()
@@ -235,7 +234,7 @@ func TestVoiceFailover(t *testing.T) {
 				terminate(t, proxy)
 			}}
 		}, time.Second},
-		// What is said at once is known at once.
+		// A refused connection and an error response cause immediate failover.
 		{"Refused", func(t *testing.T) failing {
 			t.Helper()
 			return failing{config: viaSIP("first", "127.0.0.1:"+freeUDP(t), "transport: tcp")}
@@ -269,23 +268,23 @@ func testFailover(t *testing.T, one failing, rule time.Duration) {
 	answered := time.Now()
 	two.well(t)
 	at := invited(t, filepath.Join(two.dir, traced))
-	// Before the first trunk is asked, espeak-ng makes the sound: some processes on a
-	// machine that the other tests keep busy.
+	// Before the first INVITE, espeak-ng generates the speech, in several processes on a machine
+	// that is busy with the other tests.
 	if took, limit := at.Sub(answered), rule+3*time.Second; took > limit {
-		t.Errorf("the second trunk is asked %s after the answer to the request, want %s", took, limit)
+		t.Errorf("the second trunk has its INVITE %s after the answer to the request, want at most %s", took, limit)
 	}
-	// Between the trunks there is nothing but the rule, and a busy machine; and the
-	// first has written its time down a little later than it was asked.
+	// The time between the trunks is the rule, plus delays on a busy machine. The first trunk
+	// records its time slightly after its INVITE.
 	if one.invited != nil {
 		least, most := rule-100*time.Millisecond, rule+time.Second
 		if took := at.Sub(one.invited(t)); took < least || took > most {
-			t.Errorf("the second trunk is asked %s after the first, want %s to %s", took, least, most)
+			t.Errorf("the second trunk has its INVITE %s after the first, want %s to %s", took, least, most)
 		}
 	}
-	s.awaitState(t, id, "undeliverable") // it hung up before the PIN was said
+	s.awaitState(t, id, "undeliverable") // the callee hung up before the PIN was spoken
 }
 
-// TestVoiceCancel: a phone that rings for nothing stops ringing.
+// TestVoiceCancel checks that a phone stops ringing when its call is obsolete.
 func TestVoiceCancel(t *testing.T) {
 	t.Parallel()
 	require(t, "baresip", "kamailio", "espeak-ng")
@@ -298,7 +297,7 @@ func TestVoiceCancel(t *testing.T) {
 		"Cancelled": func(t *testing.T, s *server, id string) {
 			t.Helper()
 			var got fields
-			lapse(30 * time.Second) // the API takes no cancel before
+			lapse(30 * time.Second) // the API rejects an earlier cancel
 			await.Until(t, "cancelled", func() bool {
 				got = s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel")
 				return got["status"] == "0"
@@ -308,19 +307,19 @@ func TestVoiceCancel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			proxy := kamailio(t)
-			p := registeredWith(t, []string{"-s"}, proxy, "answermode=manual") // with a trace of SIP
+			p := registeredWith(t, []string{"-s"}, proxy, "answermode=manual") // with a SIP trace
 			s := over(t, viaSIP("voice", proxy.addr, "user: acme", "password: "+trunkPassword)).serve(t)
 			id := s.spokenTo(t, pin)
 			p.await(t, "SIP/2.0 180 Ringing")
 			s.awaitState(t, id, "accepted")
 			if strings.Contains(p.log.String(), "CANCEL sip:") {
-				t.Fatal("the call is cancelled too early")
+				t.Fatal("the call was cancelled while its verification was in progress")
 			}
 			end(t, s, id)
 			ended := time.Now()
 			p.await(t, "CANCEL sip:")
-			if took := time.Since(ended); took > 2*time.Second { // a second, and what a busy machine takes
-				t.Errorf("it rings for %s more", took)
+			if took := time.Since(ended); took > 2*time.Second { // one second, and a margin for a busy machine
+				t.Errorf("the phone rang for %s more, want at most 2 s", took)
 			}
 			p.await(t, "SIP/2.0 487 Request Terminated")
 			s.awaitState(t, id, "expired")
@@ -336,22 +335,22 @@ func TestVoiceCancel(t *testing.T) {
 	}
 }
 
-// TestVoiceGarbage: what strangers send to the ports of the server neither ends a call
-// nor can be heard in it.
+// TestVoiceGarbage checks that datagrams from strangers to the ports of the server neither end a
+// call nor become audible in it.
 func TestVoiceGarbage(t *testing.T) {
 	t.Parallel()
 	require(t, "baresip", "espeak-ng")
 	p := baresip(t, "127.0.0.1", "regint=0", "answermode=auto", "audio_codecs=PCMU/8000/1")
 	signals, sounds := freeUDP(t), freeUDP(t)
 	var port int
-	_, _ = fmt.Sscan(sounds, &port) // it is a number
+	_, _ = fmt.Sscan(sounds, &port) // a number
 	s := over(t, viaSIP("voice", p.addr, "listen: \"127.0.0.1:"+signals+"\"", fmt.Sprintf("rtp_ports: %d-%d", port, port+1))).serve(t)
 	id := s.spokenTo(t, "407193")
 	p.await(t, "Call established")
 	p.await(t, "incoming rtp for 'audio' established")
-	// The server sends its sound to the first source of RTP, so the phone must send before
-	// the garbage. Its encode file has ten packets of 160 samples then.
-	await.Until(t, "heard from the phone", func() bool {
+	// The server sends its sound to the first source of RTP, so the phone must send before the
+	// garbage. Ten packets of 160 samples in its encode file show that it has.
+	await.Until(t, "RTP from the phone", func() bool {
 		files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-enc.wav"))
 		if err != nil || len(files) == 0 {
 			return false
@@ -361,7 +360,7 @@ func TestVoiceGarbage(t *testing.T) {
 	})
 	throw(t, 2000, "127.0.0.1:"+signals, "127.0.0.1:"+sounds, fmt.Sprintf("127.0.0.1:%d", port+1))
 	if strings.Contains(p.log.String(), "session closed") {
-		t.Fatal("the call ended before it was tried")
+		t.Fatal("the call ended before the end of the garbage")
 	}
 	p.await(t, "session closed")
 	s.awaitState(t, id, "delivered")

@@ -17,7 +17,7 @@ import (
 	"countersign/internal/await"
 )
 
-// callTo runs "countersign call" to a peer, and gives what it prints.
+// callTo runs "countersign call" to a peer, and returns its output.
 func callTo(t *testing.T, addr string, args ...string) (output string, err error) {
 	t.Helper()
 	args = append([]string{"call", "--trunk", "sip:" + addr, "--to", "447700900001"}, args...)
@@ -33,11 +33,11 @@ func callTo(t *testing.T, addr string, args ...string) (output string, err error
 // ports counts the blocks of ports that freeUDP has handed out.
 var ports atomic.Uint32
 
-// freeUDP returns a port of 127.0.0.1 for a peer that cannot choose one by itself. The
-// port and the three after it are free for UDP, the port also for TCP: sipp binds
-// the port of its sound and the one two above it. The ports lie below the range from which
-// the system serves port 0 (32768 by default) and outside those of RTP, and no call
-// returns a block twice, so another test cannot take one before the peer binds it.
+// freeUDP returns a port of 127.0.0.1 for a peer that cannot choose one itself. The port and the
+// three after it are free for UDP, the port also for TCP: sipp binds the port of its sound and
+// the one two above it. The ports are below the range of the system for port 0 (from 32768 by
+// default) and outside the ports of RTP. No call returns a block twice, so another test cannot
+// take one before the peer binds it.
 func freeUDP(t *testing.T) string {
 	t.Helper()
 	const first, blocks = 4000, 1500
@@ -69,7 +69,7 @@ func unused(port int) bool {
 	return l.Close() == nil
 }
 
-// peer is a program that takes calls.
+// peer is a program that accepts calls.
 type peer struct {
 	name  string
 	addr  string
@@ -91,12 +91,12 @@ func startPeer(t *testing.T, dir, addr, program string, args ...string) *peer {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // the state tells
+		_ = p.cmd.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, p.log)
+			t.Logf("log of %s:\n%s", program, p.log)
 		}
 	})
 	return p
@@ -107,7 +107,7 @@ func (p *peer) kill() {
 	<-p.ended
 }
 
-// await waits until the program says something.
+// await waits for words in the output of the program.
 func (p *peer) await(t *testing.T, words string) {
 	t.Helper()
 	done := false
@@ -120,13 +120,13 @@ func (p *peer) await(t *testing.T, words string) {
 	done = true
 }
 
-// well waits until the program has ended, and sees that it found nothing amiss.
+// well waits until the program has ended, and checks that it reported no error.
 func (p *peer) well(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		t.Fatalf("%s does not end", p.name)
+		t.Fatalf("%s is still running", p.name)
 	}
 	if !p.cmd.ProcessState.Success() {
 		errs, _ := filepath.Glob(filepath.Join(p.dir, "*_errors.log"))
@@ -138,7 +138,7 @@ func (p *peer) well(t *testing.T) {
 	}
 }
 
-// sipp plays a scenario of one call, as callee.
+// sipp runs a scenario of one call, as callee.
 func sipp(t *testing.T, scenario string, args ...string) *peer {
 	t.Helper()
 	require(t, "sipp")
@@ -160,12 +160,12 @@ func sipp(t *testing.T, scenario string, args ...string) *peer {
 	return p
 }
 
-// awaitSocket waits until somebody listens on a port of 127.0.0.1. Asking there
-// would be taken for a call.
+// awaitSocket waits for a listener on a port of 127.0.0.1 in a table of the kernel. The peer would
+// treat a connection as a call.
 func awaitSocket(t *testing.T, table, port string) {
 	t.Helper()
 	var n int
-	_, _ = fmt.Sscan(port, &n) // it is a number
+	_, _ = fmt.Sscan(port, &n) // a number
 	entry := fmt.Sprintf("0100007F:%04X", n)
 	await.Until(t, "listening on port "+port, func() bool {
 		text, err := os.ReadFile(table)
@@ -173,20 +173,20 @@ func awaitSocket(t *testing.T, table, port string) {
 	})
 }
 
-// What a scenario is made of.
+// Parts of a scenario.
 
 func scenario(steps ...string) string {
 	text := strings.Join(steps, "\n")
 	for _, name := range []string{"caller", "seq", "from", "to"} {
-		if strings.Contains(text, `assign_to="`+name+`"`) { // one that is not used is an error
+		if strings.Contains(text, `assign_to="`+name+`"`) { // an unused variable is an error
 			text += `<Reference variables="` + name + `"/>`
 		}
 	}
 	return `<?xml version="1.0" encoding="UTF-8" ?><!DOCTYPE scenario SYSTEM "sipp.dtd"><scenario name="test">` + text + `</scenario>`
 }
 
-// recv waits for a request. Of each INVITE and ACK the scenario notes what its own
-// requests need.
+// recv waits for a request. recvInvite and recvAck also save the headers that later requests of the
+// callee need.
 func recv(method string) string {
 	return `<recv request="` + method + `"/>`
 }
@@ -211,7 +211,7 @@ func pause(d time.Duration) string {
 	return fmt.Sprintf(`<pause milliseconds="%d"/>`, d.Milliseconds())
 }
 
-// reply answers the last request; more are lines of the header.
+// reply answers the last request. more are header lines.
 func reply(status string, more ...string) string { return replyAs(status, "[last_CSeq:]", "", more...) }
 
 func replyAs(status, seq, body string, more ...string) string {
@@ -242,13 +242,13 @@ const sdp = `v=0
 		a=rtpmap:0 PCMU/8000
 		a=rtpmap:101 telephone-event/8000`
 
-// answers is 200 with a description.
+// answers sends status 200 with a description.
 func answers(more ...string) string { return replyAs("200 OK", "[last_CSeq:]", sdp, more...) }
 
-// again sends a response until it is acknowledged.
+// again retransmits a response until it is acknowledged.
 func again(send string) string { return strings.Replace(send, "<send>", `<send retrans="500">`, 1) }
 
-// bye answers the BYE that ends a call well. The tag is in it already.
+// bye answers the BYE that ends a call regularly. The BYE already has the tag.
 func bye() string { return recv("BYE") + "\n" + done() }
 
 // done answers a request within the call.
@@ -265,7 +265,7 @@ func done() string {
 	]]></send>`
 }
 
-// ask makes a request of the callee within the call, with a number of its own.
+// ask sends a request of the callee within the call, with its CSeq number.
 func ask(method string, number int, body string, more ...string) string {
 	return fmt.Sprintf(`<send><![CDATA[
 		%[1]s [$caller] SIP/2.0
@@ -283,12 +283,12 @@ func ask(method string, number int, body string, more ...string) string {
 	]]></send>`, method, number, strings.Join(more, "\n\t\t"), body)
 }
 
-// talked is how long a call was answered, as "countersign call" prints it.
+// talked returns the duration of an answered call from the output of "countersign call".
 func talked(t *testing.T, output string) time.Duration {
 	t.Helper()
 	m := regexp.MustCompile(`talked=(\S+)`).FindStringSubmatch(output)
 	if m == nil {
-		t.Fatalf("nobody talked:\n%s", output)
+		t.Fatalf("the call was not answered:\n%s", output)
 	}
 	d, err := time.ParseDuration(m[1])
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestVoiceSIPp has "countersign call" call Debian's sipp, which plays a scenario and
-// fails when what comes is not in it.
+// TestVoiceSIPp runs "countersign call" to Debian's sipp, which plays a scenario and fails on
+// unexpected messages.
 func TestVoiceSIPp(t *testing.T) {
 	t.Parallel()
 	require(t, "sipp", "espeak-ng")
@@ -18,17 +18,17 @@ func TestVoiceSIPp(t *testing.T) {
 			<verifyauth assign_to="ok" username="acme" password="secret"/>
 		</action></recv>
 		<nop condexec="ok" condexec_inverse="true"><action><error message="wrong password"/></action></nop>`
-	// sipp verifies only what is for a server, not what is for a proxy; Kamailio does.
+	// sipp verifies only WWW authentication, not proxy authentication; Kamailio verifies the latter.
 	const shown = `<recv request="INVITE"><action>
 			<ereg regexp="Digest .*response=" search_in="hdr" header="Proxy-Authorization:" check_it="true" assign_to="shown"/>
 		</action></recv><Reference variables="shown"/>`
 	for _, tt := range []struct {
 		name  string
 		steps []string
-		sipp  []string // further arguments
-		call  []string // of countersign call
+		sipp  []string // further arguments of sipp
+		call  []string // further arguments of countersign call
 		ok    bool     // the call is heard to its end
-		want  string   // in what it prints
+		want  string   // in the output
 	}{
 		{"Answered", []string{recvInvite(), reply("100 Trying"), reply("180 Ringing"), answers(), recvAck(), bye()}, nil, nil, true, "answered after"},
 		{"AnsweredAtOnce", []string{recvInvite(), answers(), recvAck(), bye()}, nil, nil, true, "answered after"},
@@ -101,8 +101,8 @@ func TestVoiceSIPp(t *testing.T) {
 	}
 }
 
-// TestVoiceKeys: with a 1 pressed the announcement comes again, whether it comes as
-// RTP, from a capture, or as INFO.
+// TestVoiceKeys checks that the key 1 repeats the announcement, whether it arrives as RTP, from a
+// capture, or as INFO.
 func TestVoiceKeys(t *testing.T) {
 	t.Parallel()
 	require(t, "sipp", "espeak-ng")
@@ -123,14 +123,14 @@ func TestVoiceKeys(t *testing.T) {
 				t.Fatalf("%v:\n%s", err, out)
 			}
 			if got, want := talked(t, out), talked(t, once)+time.Second; got < want {
-				t.Errorf("it talked for %s, want more than %s:\n%s", got, want, out)
+				t.Errorf("the call lasted %s, want at least %s:\n%s", got, want, out)
 			}
 			p.well(t)
 		})
 	}
 }
 
-// TestVoiceNobody: a trunk that is not there is known in time.
+// TestVoiceNobody checks that a missing trunk is reported in time.
 func TestVoiceNobody(t *testing.T) {
 	t.Parallel()
 	require(t, "espeak-ng")

@@ -1,8 +1,8 @@
-// Command results prints what "go test -json" reports: a line for each package, the full
-// output of tests that failed, and at the end the ten slowest tests. It reads one or more
-// reports from standard input. It does not judge: the exit code of "go test" does.
+// Command results prints the events of "go test -json": a line for each package, the full output of
+// failed tests, and at the end the ten slowest tests. It reads one or more reports from standard
+// input. It does not fail for failed tests: the exit code of "go test" reports them.
 //
-// It must not know the project: only the events of "go doc test2json".
+// It must not depend on the project, only on the events of "go doc test2json".
 package main
 
 import (
@@ -37,13 +37,13 @@ type event struct {
 // test identifies a test, or a package if name is empty.
 type test struct{ pkg, name string }
 
-// took is a test that ended, and its seconds.
+// took is a finished test with its seconds.
 type took struct {
 	test
 	seconds float64
 }
 
-// report has the output of packages that still run, and the time of every test that ended.
+// report has the output of unfinished packages, and the time of every finished test.
 type report struct {
 	out   *bufio.Writer
 	texts map[test][]string // output of tests that did not pass, in order
@@ -97,8 +97,8 @@ func (r *report) line(line string) {
 	}
 }
 
-// ended forgets the output of a test that passed. A package that failed is shown in full;
-// one that passed or was skipped, by its last line.
+// ended discards the output of a passed test. A failed package is shown in full, a passed or skipped
+// one by its last line.
 func (r *report) ended(key test, e event) {
 	if key.name != "" {
 		r.times = append(r.times, took{key, e.Elapsed})
@@ -115,7 +115,7 @@ func (r *report) ended(key test, e event) {
 	r.forget(key.pkg)
 }
 
-// show prints the output of tests of a package, in their order, and then its own output.
+// show prints the output of tests of a package, in order, and then its own output.
 func (r *report) show(pkg string) {
 	whole := test{pkg: pkg}
 	for _, t := range r.order[pkg] {

@@ -33,14 +33,14 @@ func TestResults(t *testing.T) {
 			"ok  \tp\t2s\nslowest tests:\n    1.2 s  p TestA\n",
 		},
 		{
-			"failed: all of its output, in order, and nothing of those that passed",
+			"failed: all of its output, in order, without passed tests",
 			line("output", "TestA", "A 1\n", 0) + line("output", "TestB", "B 1\n", 0) + line("output", "TestA", "A 2\n", 0) +
 				line("pass", "TestB", "", 1) + line("fail", "TestA", "", 3) +
 				line("output", "", "FAIL\n", 0) + line("output", "", "FAIL\tp\t4s\n", 0) + line("fail", "", "", 4),
 			"A 1\nA 2\nFAIL\nFAIL\tp\t4s\nslowest tests:\n    3.0 s  p TestA\n    1.0 s  p TestB\n",
 		},
 		{
-			"a panic: the output of a test that does not end",
+			"a panic: the output of an unfinished test",
 			line("output", "TestA", "panic: no\n", 0) + line("output", "", "FAIL\tp\t1s\n", 0) + line("fail", "", "", 1),
 			"panic: no\nFAIL\tp\t1s\n",
 		},

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// conn is a connection of HTTP/1.1 that is kept alive. It reads what servers answer
-// to short requests, and allocates nothing for it: the load must not take the time
-// of the server that it shares the machine with.
+// conn is a persistent HTTP/1.1 connection. It reads answers to short requests without
+// allocations: the load must use little CPU time, because the server runs on the same
+// machine.
 type conn struct {
 	net.Conn
 	buf  []byte
-	from int // of buf, where what was not used yet begins
+	from int // position in buf of the first unused octet
 	till int
 
 	request, scratch []byte
@@ -36,8 +36,8 @@ func dial(ctx context.Context, address string, until time.Time) (*conn, error) {
 	return &conn{Conn: c, buf: make([]byte, 8<<10)}, c.SetDeadline(until)
 }
 
-// do makes a call for a verification, and reports whether the answer was right. The
-// body is good until the next call.
+// do makes a call for a verification, and reports whether the answer was right. The body is valid
+// until the next call.
 func (c *conn) do(what *call, n numbers, l *life) (ok bool, body []byte, err error) {
 	c.request, c.scratch = what.append(c.request, c.scratch, n, l)
 	if _, err := c.Write(c.request); err != nil {
@@ -52,12 +52,12 @@ func (c *conn) do(what *call, n numbers, l *life) (ok bool, body []byte, err err
 
 var (
 	errAnswer = errors.New("not an answer of HTTP/1.1")
-	errLong   = errors.New("the answer is too long")
+	errLong   = errors.New("answer too long")
 )
 
 // answer reads one answer.
 func (c *conn) answer() (status int, body []byte, err error) {
-	c.from, c.till = 0, 0 // one answer a request: nothing is left over
+	c.from, c.till = 0, 0 // one answer per request, so no octets are left over
 	end := -1
 	for end < 0 {
 		if err := c.more(); err != nil {
@@ -91,7 +91,7 @@ func (c *conn) answer() (status int, body []byte, err error) {
 	return status, c.buf[c.from : c.from+length], nil
 }
 
-// more reads what is there.
+// more reads available octets.
 func (c *conn) more() error {
 	if c.till == len(c.buf) {
 		if len(c.buf) >= maxAnswer {
@@ -107,9 +107,9 @@ func (c *conn) more() error {
 	return err
 }
 
-// chunks reads a body that comes in chunks, and closes the gaps between them.
+// chunks reads a chunked body, and closes the gaps between the chunks.
 func (c *conn) chunks() ([]byte, error) {
-	begin, at := c.from, c.from // of the body, and where the next chunk goes
+	begin, at := c.from, c.from // start of the body, and position of the next chunk
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -132,7 +132,7 @@ func (c *conn) chunks() ([]byte, error) {
 	}
 }
 
-// line reads to the end of a line.
+// line reads up to the end of a line.
 func (c *conn) line() ([]byte, error) {
 	for {
 		if n := bytes.Index(c.buf[c.from:c.till], []byte("\r\n")); n >= 0 {
@@ -146,8 +146,7 @@ func (c *conn) line() ([]byte, error) {
 	}
 }
 
-// header gives the value of a header, whose name is in lower case; nil if there is
-// none.
+// header returns the value of a header, with its name in lower case; nil if it is missing.
 func header(head []byte, name string) []byte {
 	for {
 		at := bytes.Index(head, []byte("\r\n"))

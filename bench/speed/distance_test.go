@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// TestDistances: the limit is the least of three, and a life needs two exchanges and two
-// commits.
+// TestDistances checks that the limit is the least of three, and that a life needs two exchanges
+// and two commits.
 func TestDistances(t *testing.T) {
 	t.Parallel()
 	var r results
@@ -13,7 +13,7 @@ func TestDistances(t *testing.T) {
 	r.add("life sqlite", result{colRate: 2000, colWritten: 16 << 10})
 	b := &bench{}
 	if got := r.distances(64, b.workName); got != "" {
-		t.Errorf("without a limit of HTTP: %s", got)
+		t.Errorf("table without an HTTP limit: %s", got)
 	}
 	r.add("http", result{colRate: 30_000})
 	want := `| at most a second | by flushes | by bytes | by HTTP exchanges | limit | measured | measured ÷ limit |

@@ -14,16 +14,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// proof is what was found, after a run, of what it started: by number.
+// proof is the evidence after a run for its starts, by number.
 type proof struct {
-	left      map[uint64]int64 // when its SMS left, first: nanoseconds since 1970
-	rows      map[uint64]bool  // a verification with its charge, and its event accepted by the carrier
-	ended     map[uint64]bool  // verified
-	delivered map[uint64]bool  // the receipt of its SMS was written
-	copies    int              // messages to a number that had one
+	left      map[uint64]int64 // time at which the first SMS was sent, in nanoseconds since 1970
+	rows      map[uint64]bool  // numbers with a verification, its charge, and an event accepted by the carrier
+	ended     map[uint64]bool  // numbers verified
+	delivered map[uint64]bool  // numbers with a recorded receipt of their SMS
+	copies    int              // repeated messages to the same number
 }
 
-// readRecord reads when messages left: lines "TIME NUMBER".
+// readRecord reads the times of messages from a file of lines "TIME NUMBER".
 func (p *proof) readRecord(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *proof) readRecord(path string) error {
 	return lines.Err()
 }
 
-// readRows reads from the database, past the server, what is written of each number.
+// readRows reads the records of each number from the database, without the server.
 func (p *proof) readRows(ctx context.Context, database string) error {
 	hex := "encode(v.id, 'hex')"
 	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
@@ -97,7 +97,7 @@ func (p *proof) readRows(ctx context.Context, database string) error {
 	return rows.Err()
 }
 
-// firstEvent returns the state of the first event of a document; "" without one.
+// firstEvent returns the state of the first event of a document; "" if it has no event.
 func firstEvent(document []byte) (verify.EventState, error) {
 	var states []verify.EventState
 	c := record.Reader(document, time.Time{})
@@ -105,13 +105,13 @@ func firstEvent(document []byte) (verify.EventState, error) {
 	return append(states, "")[0], c.Done()
 }
 
-// verdict is how many of some starts count, and what is wrong with the others.
+// verdict counts the valid starts and the defects of the others.
 type verdict struct {
 	counted, unsent, late, unwritten, unverified int
 }
 
-// judge looks at some starts, whose SMS must have left so soon after the answer.
-// verified says that all of them must be.
+// judge counts the starts. A valid start sent its SMS at most within after its answer. If verified
+// is set, it must also be verified.
 func (p *proof) judge(n numbers, lives []life, within time.Duration, verified bool) (v verdict) {
 	var buf []byte
 	for i := range lives {
@@ -137,6 +137,6 @@ func (p *proof) judge(n numbers, lives []life, within time.Duration, verified bo
 func (v verdict) missing() int { return v.unsent + v.late + v.unwritten + v.unverified }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("%d count; of %d no SMS left, of %d it left too long after the answer, of %d the event or the charge is not written, %d were not verified",
+	return fmt.Sprintf("%d starts are valid; %d sent no SMS, %d sent it too long after the answer, %d have no recorded event or charge, %d were not verified",
 		v.counted, v.unsent, v.late, v.unwritten, v.unverified)
 }

@@ -16,10 +16,10 @@ import (
 	"countersign/internal/vault"
 )
 
-// historyMonths is over how long the archive goes back.
+// historyMonths is the age of the archive.
 const historyMonths = 13
 
-// histories measures beside a short history and a long one.
+// histories measures with a short history and with a long one.
 func (b *bench) histories(ctx context.Context) error {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		for _, finished := range slices.Compact([]int{b.little, b.finished}) {
@@ -31,7 +31,7 @@ func (b *bench) histories(ctx context.Context) error {
 	return nil
 }
 
-// beside is the work of measuring beside a history.
+// beside returns the name of the work with a history of this size.
 func beside(engine string, finished int) string {
 	return fmt.Sprintf("open %s beside %d", engine, finished)
 }
@@ -45,8 +45,8 @@ func (b *bench) historyComparisons() (list []comparison) {
 	return list
 }
 
-// history measures starts and checks at a constant rate beside an archive of a size,
-// and as many settled charges.
+// history measures starts and checks at a constant rate, on a database with an archive of this
+// size and as many settled charges.
 func (b *bench) history(ctx context.Context, engine string, finished int) (err error) {
 	s, done, err := b.newServer(ctx, engine, "")
 	if err != nil {
@@ -84,16 +84,16 @@ func (b *bench) history(ctx context.Context, engine string, finished int) (err e
 		return err
 	}
 	a.result(res, &p)
-	delete(res, colDelivered) // the sink has no receipts
+	delete(res, colDelivered) // the sink sends no receipts
 	if v := p.judge(sys.numbers, a.lives, b.within, true); v.missing() > 0 || a.wrong.Load() > 0 || p.copies > 0 {
-		b.miss("beside %d finished on %s: %s; %d wrong or no answers; %d messages sent twice", finished, engine, v, a.wrong.Load(), p.copies)
+		b.miss("with %d finished on %s: %s; %d wrong or missing answers; %d messages sent twice", finished, engine, v, a.wrong.Load(), p.copies)
 	}
 	b.results.add(beside(engine, finished), res)
 	return nil
 }
 
-// fillArchive puts verifications into the archive that ended over the last months, and
-// their charges into the settled ledger.
+// fillArchive inserts verifications that ended in the last months into the archive, and their
+// charges into the settled ledger.
 func (b *bench) fillArchive(ctx context.Context, s *server, finished int) error {
 	database := strings.TrimPrefix(s.database, "sqlite:")
 	now := time.Now().UTC()
@@ -107,7 +107,7 @@ func (b *bench) fillArchive(ctx context.Context, s *server, finished int) error 
 		return err
 	}
 	for m := range historyMonths {
-		err = errors.Join(err, own.Prepare(ctx, now.AddDate(0, -m, 0))) // a partition, where there are any
+		err = errors.Join(err, own.Prepare(ctx, now.AddDate(0, -m, 0))) // creates a partition on PostgreSQL
 	}
 	if err := errors.Join(err, own.Close()); err != nil {
 		return err
@@ -137,8 +137,7 @@ func execAll(ctx context.Context, database string, statements []string) (err err
 	return nil
 }
 
-// flush has the system write a file to the disk, so that it does not do so while a
-// server is measured.
+// flush flushes a file to disk, so that the kernel does not write it during a measurement.
 func flush(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -147,12 +146,12 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// numbersKept is how long the archive keeps numbers, a little less than by default:
-// older rows have none, or the server would be busy with taking them out.
+// numbersKept is the time that the archive keeps numbers, slightly less than the default. Older
+// rows have no number, since otherwise the server would be busy erasing numbers.
 const numbersKept = 89 * 24 * time.Hour
 
-// fillStatements write rows in the order of time, with ids that are in it, too, as a
-// server's are.
+// fillStatements returns statements that insert rows in the order of time, with ids that increase
+// with time like those of a server.
 func fillStatements(s *server, finished int, first time.Time, span time.Duration) []string {
 	kept := first.Add(span - numbersKept).UnixMilli()
 	past := func(id, from string) string {
@@ -171,13 +170,13 @@ func fillStatements(s *server, finished int, first time.Time, span time.Duration
 	}
 	if strings.HasPrefix(s.database, "sqlite:") {
 		list := append([]string{
-			"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -200000", // nobody else is there yet
+			"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -200000", // no other process uses the file yet
 			past("printf('%012x7', ended - 60000) || substr(lower(hex(randomblob(10))), 1, 19)", "n"),
 		}, insert("unhex(id)", "'4477' || printf('%08d', i)", "unhex('%s')")...)
 		return append(list, "DROP TABLE past", "ANALYZE", "PRAGMA journal_mode = WAL")
 	}
 	list := append([]string{
-		"SET session_replication_role = replica", // the archive has no foreign keys to be checked
+		"SET session_replication_role = replica", // disables triggers and checks of foreign keys
 		past("lpad(to_hex(ended - 60000), 12, '0') || '7' || substr(md5(i::TEXT), 1, 19)", fmt.Sprintf("(SELECT generate_series(0::BIGINT, %d - 1) AS i) AS g", finished)),
 	}, insert("decode(id, 'hex')", "'4477' || lpad(i::TEXT, 8, '0')", "decode('%s', 'hex')")...)
 	return append(list, "DROP TABLE past", "VACUUM ANALYZE", "CHECKPOINT")

@@ -18,20 +18,20 @@ import (
 	"time"
 )
 
-// The limits of the machine, which no server on it can pass. Each is measured in the
-// run of the server, next to it.
+// The limits of the machine are upper bounds for any server on it. Each is measured in the same run
+// as the server.
 
-// rowOctets is what a row has in it in the limits that write rows.
+// rowOctets is the size of the data in a row of the limits that write rows.
 const rowOctets = 300
 
-// Sizes of the blocks of [fsyncs], in octets: one like pg_test_fsync, and one like the log
-// of a large batch.
+// Sizes of the blocks of [fsyncs], in octets: one like pg_test_fsync, and one like the log of a
+// large batch.
 const (
 	smallBlock = 8 << 10
 	largeBlock = 256 << 10
 )
 
-// fsyncs writes a block of so many octets to a file and flushes it (fdatasync), repeatedly.
+// fsyncs repeatedly writes a block of size octets to a file and flushes it (fdatasync).
 func fsyncs(dir string, size int, spell time.Duration) (result, error) {
 	f, err := os.CreateTemp(dir, "fsync")
 	if err != nil {
@@ -39,7 +39,7 @@ func fsyncs(dir string, size int, spell time.Duration) (result, error) {
 	}
 	defer func() { _ = f.Close() }()
 	block := bytes.Repeat([]byte{'x'}, size)
-	const length = 16 << 20 // of the file, written before, so that no flush extends the file
+	const length = 16 << 20 // size of the file, allocated first, so that no flush extends it
 	if _, err := f.Write(make([]byte, length)); err != nil {
 		return nil, err
 	}
@@ -63,9 +63,9 @@ func fsyncs(dir string, size int, spell time.Duration) (result, error) {
 	return r, nil
 }
 
-// grouped has so many goroutines insert a row each into an SQLite database as the
-// server's (write-ahead log, synchronous=FULL, the same driver), and one writer commit
-// what is waiting in one transaction.
+// grouped inserts rows into an SQLite database with the settings of the server (write-ahead log,
+// synchronous=FULL, the same driver). Each client inserts one row at a time, and one writer
+// commits all waiting rows in one transaction.
 func grouped(ctx context.Context, dir string, clients int, spell time.Duration) (r result, err error) {
 	q := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: filepath.Join(dir, "grouped.db"), RawQuery: q.Encode()}).String())
@@ -114,7 +114,7 @@ func grouped(ctx context.Context, dir string, clients int, spell time.Duration) 
 	return r, <-written
 }
 
-// writeGroups commits together what waits.
+// writeGroups commits all waiting rows together.
 func writeGroups(ctx context.Context, db *sql.DB, queue <-chan chan error) error {
 	insert, err := db.PrepareContext(ctx, "INSERT INTO row (payload) VALUES (?)")
 	if err != nil {
@@ -152,9 +152,9 @@ func writeGroups(ctx context.Context, db *sql.DB, queue <-chan chan error) error
 	return nil
 }
 
-var errNoResult = errors.New("pgbench says no rate")
+var errNoResult = errors.New("pgbench printed no rate")
 
-// pgbench has PostgreSQL's own load insert a row with each transaction.
+// pgbench runs PostgreSQL's load generator with a transaction that inserts one row.
 func (b *bench) pgbench(ctx context.Context, clients int, spell time.Duration) (r result, err error) {
 	database, drop, err := b.postgres.Copy(ctx, "template0")
 	if err != nil {
@@ -194,7 +194,7 @@ func pgbenchArgs(clients int, spell time.Duration) []string {
 		"--time", strconv.Itoa(max(int(spell.Seconds()), 1)), "--file", "-"}
 }
 
-// bareHTTP asks a server of net/http that does nothing, as the start is asked for.
+// bareHTTP sends requests like starts to a net/http server without any work.
 func (b *bench) bareHTTP(ctx context.Context, clients int, spell time.Duration) (r result, err error) {
 	h, err := startHelper(ctx, roleHTTP)
 	if err != nil {

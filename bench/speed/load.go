@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// system is who is asked: this server, a peer, or a limit.
+// system is the target of a load: this server, a peer, or a limit.
 type system struct {
 	name    string
 	address string
-	calls   map[string]*call // "start", and what there is of "check" and "search"
+	calls   map[string]*call // start, and check and search if the system has them
 	numbers numbers
 }
 
-// run is what one load has measured.
+// run has the measurements of one load.
 type run struct {
-	times []time.Duration // of each request that was answered rightly
+	times []time.Duration // times of right answers
 	took  time.Duration
-	lives []life // that were started
+	lives []life // started verifications
 	wrong int
-	first string // the first wrong answer
+	first string // first wrong answer
 }
 
 func (r *run) add(o *run) {
@@ -34,7 +34,7 @@ func (r *run) add(o *run) {
 	}
 }
 
-// perSecond is how many right answers came in a second.
+// perSecond returns the rate of right answers.
 func (r *run) perSecond() float64 { return float64(len(r.times)) / r.took.Seconds() }
 
 func (r *run) fail(body []byte) {
@@ -44,18 +44,18 @@ func (r *run) fail(body []byte) {
 	}
 }
 
-// answerTimeout is how long after its end a load waits for answers.
+// answerTimeout is the time after the end of a load in which answers may arrive.
 const answerTimeout = 30 * time.Second
 
-// worker is one connection, which asks one thing after the other.
+// worker is one connection, which makes one request at a time.
 type worker struct {
 	*conn
 	run
 	system *system
 }
 
-// ask makes one call about a verification, counts it from a time on, and reports
-// whether the answer was right.
+// ask makes one call for a verification, measures its time since from, and reports whether the
+// answer was right.
 func (w *worker) ask(what *call, l *life, from time.Time) (bool, error) {
 	ok, body, err := w.do(what, w.system.numbers, l)
 	if err != nil {
@@ -71,8 +71,8 @@ func (w *worker) ask(what *call, l *life, from time.Time) (bool, error) {
 	return true, nil
 }
 
-// closed has so many connections ask one thing after the other (a closed loop), until
-// the time is over or next has nothing more.
+// closed makes one request at a time on each connection (a closed loop), until the time is over or
+// next has no more work.
 func (s *system) closed(ctx context.Context, connections int, spell time.Duration, next func(*worker) (more bool, err error)) (*run, error) {
 	began := time.Now()
 	until := began.Add(spell)
@@ -110,7 +110,7 @@ func (s *system) connect(ctx context.Context, connections int, until time.Time) 
 	return workers, nil
 }
 
-// collect closes the connections and adds up what they measured.
+// collect closes the connections and merges their measurements.
 func collect(workers []*worker, took time.Duration) *run {
 	r := &run{took: took}
 	for _, w := range workers {
@@ -120,7 +120,7 @@ func collect(workers []*worker, took time.Duration) *run {
 	return r
 }
 
-// starts begins verifications, with the numbers from *next on.
+// starts starts verifications, with the numbers from *next on.
 func (s *system) starts(next *atomic.Int64) func(*worker) (bool, error) {
 	return func(w *worker) (bool, error) {
 		l := life{index: int(next.Add(1)) - 1}
@@ -146,7 +146,7 @@ func (s *system) checks(lives []life) func(*worker) (bool, error) {
 	}
 }
 
-// searches asks for verifications, over and over.
+// searches searches for the verifications repeatedly.
 func (s *system) searches(lives []life) func(*worker) (bool, error) {
 	var next atomic.Int64
 	return func(w *worker) (bool, error) {
@@ -156,14 +156,14 @@ func (s *system) searches(lives []life) func(*worker) (bool, error) {
 	}
 }
 
-// whole starts a verification, and submits its code as soon as it is accepted. What
-// is counted and timed is both.
+// whole starts a verification, and submits its code as soon as the start is accepted. It counts
+// and measures both calls as one.
 func (s *system) whole(next *atomic.Int64) func(*worker) (bool, error) {
 	return func(w *worker) (bool, error) {
 		l := life{index: int(next.Add(1)) - 1}
 		began, n := time.Now(), len(w.times)
 		ok, err := w.ask(s.calls["start"], &l, began)
-		w.times = w.times[:n] // only what is whole counts
+		w.times = w.times[:n] // counts only the whole life
 		if !ok || err != nil {
 			return true, err
 		}

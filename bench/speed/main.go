@@ -1,12 +1,11 @@
-// Command speed measures how fast a server is, next to what the machine it is on can
-// do at most, and prints one table of medians and their ratios.
+// Command speed measures the speed of a server and the limits of its machine, and prints one table
+// of medians and their ratios.
 //
-// The server is the program itself ("countersign serve") in a process of its own, as
-// it is shipped: every commit on disk, the fraud guard on, every request in its log.
-// Its database is in a temporary directory, of SQLite or of a PostgreSQL that is
-// started for it. Its carrier is a sink, or an SMSC where the way of a message is
-// measured; nothing leaves the loopback. docs/explanation/performance.md says how to
-// read what it prints.
+// The server is the unmodified program ("countersign serve") in a separate process: every commit
+// is on disk, the fraud rules are on, and every request is logged. Its database is in a temporary
+// directory, on SQLite or on a PostgreSQL started for it. Its carrier is a sink, or an SMSC if the
+// path of a message is measured; all traffic is on the loopback interface.
+// docs/explanation/performance.md explains the output.
 //
 //	go run ./bench/speed
 package main
@@ -30,24 +29,24 @@ import (
 	"time"
 )
 
-// options are what can be asked for.
+// options are the values of the flags.
 type options struct {
 	program string
 	only    []string
-	phases  map[string]bool // of the calls: start, check, search, life
+	phases  map[string]bool // calls to measure: start, check, search, life
 	rounds  int
 	clients int
-	rate    int // of the open loop, a second
+	rate    int // whole lives per second in the open loop
 
-	waiting  int // verifications that wait for their second message
-	dueRate  int // how many of them fall due in a second
-	finished int // verifications in the archive
-	little   int // and in one that it is compared with
-	pastRate int // whole lives a second beside the archive
+	waiting  int // verifications waiting for their second message
+	dueRate  int // waiting verifications due per second
+	finished int // verifications in the large archive
+	little   int // verifications in the small archive
+	pastRate int // whole lives per second with an archive
 	spell    time.Duration
-	within   time.Duration // of its answer, in which the SMS of a start must have left
+	within   time.Duration // maximum time from the answer of a start to its SMS
 	json     string
-	keep     string // where files stay; "" for nowhere
+	keep     string // directory that keeps the files; "" for a temporary one
 	peers    []peer
 	parts    bool // profile the server
 }
@@ -71,17 +70,16 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "speed:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to stop
+		os.Exit(1) //nolint:gocritic // all processes have stopped
 	}
 }
 
-// works are what can be measured, in the order of a round: what is compared stands
-// next to each other.
+// works returns the names of all works, in the order of a round. Compared works are adjacent.
 func works() []string {
 	return []string{"fsync", "log", "grouped", "sqlite", "http", "pgbench", "postgres", "open", "idle", "waiting", "history"}
 }
 
-// slow are the works that are only done when they are asked for.
+// slow returns the works that run only on request.
 func slow() []string { return []string{"waiting", "history"} }
 
 func phases() []string { return []string{"start", "check", "search", "life"} }
@@ -90,22 +88,22 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("speed", flag.ContinueOnError)
 	flags.SetOutput(out)
 	usual := slices.DeleteFunc(works(), func(work string) bool { return slices.Contains(slow(), work) })
-	only := flags.String("only", strings.Join(usual, ","), "works to measure, of "+strings.Join(works(), ", "))
-	calls := flags.String("calls", strings.Join(phases(), ","), "calls of sqlite and postgres to measure; starts are always made")
-	flags.StringVar(&o.program, "program", "", "the program to measure; built from the source if empty")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often each work is measured")
-	flags.IntVar(&o.clients, "clients", 64, "connections at a time")
-	flags.IntVar(&o.rate, "rate", 2000, "whole lives a second in the open loop")
-	flags.IntVar(&o.waiting, "waiting", 1_000_000, "of the work waiting: how many verifications wait")
-	flags.IntVar(&o.dueRate, "due-rate", 1000, "how many of them fall due in a second")
-	flags.IntVar(&o.finished, "finished", 1_000_000, "of the work history: how many are in the archive")
-	flags.IntVar(&o.little, "little", 10_000, "how many are in the one that it is compared with")
-	flags.IntVar(&o.pastRate, "past-rate", 500, "whole lives a second beside the archive")
-	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
-	flags.StringVar(&o.keep, "dir", "", "directory, not there yet, in which databases and logs are made and stay; a temporary one if empty")
-	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
-	flags.DurationVar(&o.within, "within", time.Second, "how soon after the answer to a start its SMS must have left, for the start to count")
-	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
+	only := flags.String("only", strings.Join(usual, ","), "works to measure, from "+strings.Join(works(), ", "))
+	calls := flags.String("calls", strings.Join(phases(), ","), "calls of sqlite and postgres to measure; start always runs")
+	flags.StringVar(&o.program, "program", "", "program to measure; default: built from the source")
+	flags.IntVar(&o.rounds, "rounds", 3, "runs of each work")
+	flags.IntVar(&o.clients, "clients", 64, "concurrent connections")
+	flags.IntVar(&o.rate, "rate", 2000, "whole lives per second in the open loop")
+	flags.IntVar(&o.waiting, "waiting", 1_000_000, "number of verifications of the work waiting")
+	flags.IntVar(&o.dueRate, "due-rate", 1000, "rate of due verifications of the work waiting, per second")
+	flags.IntVar(&o.finished, "finished", 1_000_000, "verifications in the large archive of the work history")
+	flags.IntVar(&o.little, "little", 10_000, "verifications in the small archive of the work history")
+	flags.IntVar(&o.pastRate, "past-rate", 500, "whole lives per second of the work history")
+	seconds := flags.Float64("seconds", 6, "maximum length of each measurement")
+	flags.StringVar(&o.keep, "dir", "", "new directory that keeps databases and logs; default: a temporary one")
+	peers := flags.String("peers", "", "directory with adapters of peers, such as bench/peers")
+	flags.DurationVar(&o.within, "within", time.Second, "maximum time from the answer of a valid start to its SMS")
+	flags.StringVar(&o.json, "json", "", "file for the measurements of each round")
 	flags.BoolVar(&o.parts, "parts", true, "profile the server and print its CPU time by part")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -114,20 +112,20 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	o.only, o.phases = strings.Split(*only, ","), map[string]bool{}
 	for _, name := range o.only {
 		if !slices.Contains(works(), name) {
-			return o, fmt.Errorf("-only: there is no work %q", name)
+			return o, fmt.Errorf("-only: unknown work %q", name)
 		}
 	}
 	for name := range strings.SplitSeq(*calls, ",") {
 		if !slices.Contains(phases(), name) {
-			return o, fmt.Errorf("-calls: there is no call %q", name)
+			return o, fmt.Errorf("-calls: unknown call %q", name)
 		}
 		o.phases[name] = true
 	}
 	if flags.NArg() > 0 || min(o.rounds, o.clients, o.rate, o.waiting, o.dueRate, o.finished, o.little, o.pastRate) < 1 || o.spell <= 0 {
-		return o, errors.New("all numbers must be more than 0, and nothing but flags is taken")
+		return o, errors.New("all numbers must be more than 0, and arguments other than flags are not allowed")
 	}
 	if most := newNumbers().count(); o.waiting > most {
-		return o, fmt.Errorf("-waiting: there are only %d numbers", most)
+		return o, fmt.Errorf("-waiting: at most %d", most)
 	}
 	if o.peers, err = readPeers(*peers); err != nil {
 		return o, fmt.Errorf("-peers: %w", err)
@@ -137,7 +135,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 
 // run measures and prints.
 func (o options) run(ctx context.Context, out, progress io.Writer) (err error) {
-	debug.SetGCPercent(400) // the load has memory, and no time
+	debug.SetGCPercent(400) // fewer collections, since the load has enough memory
 	b := &bench{options: o}
 	began := time.Now()
 	b.log = func(format string, args ...any) {
@@ -180,7 +178,7 @@ func (b *bench) close() error {
 	return err
 }
 
-// print writes the tables, and fails if anything was not as it must be.
+// print writes the tables. It returns an error if a result is invalid.
 func (b *bench) print(out io.Writer) error {
 	fmt.Fprintf(out, "%d processors, %s, %s; %d connections; medians of %d\n\n", runtime.NumCPU(), runtime.Version(),
 		time.Now().UTC().Format("2006-01-02"), b.clients, b.rounds)
@@ -196,12 +194,12 @@ func (b *bench) print(out io.Writer) error {
 		}
 	}
 	if len(b.missing) > 0 {
-		return fmt.Errorf("not everything went as it must:\n%s", strings.Join(b.missing, "\n"))
+		return fmt.Errorf("invalid results:\n%s", strings.Join(b.missing, "\n"))
 	}
 	return nil
 }
 
-// workName is what a work is called in the table.
+// workName returns the name of a work in the table.
 func (b *bench) workName(work string) string {
 	names := map[string]string{
 		"fsync": "limit: fsync of 8 kB", "log": "limit: fsync of 256 kB", "grouped": "limit: grouped SQLite commits", "http": "limit: bare net/http",
@@ -228,7 +226,7 @@ func (b *bench) workName(work string) string {
 	return what + ", " + engine
 }
 
-// commands tells how each limit was measured.
+// commands describes how to measure each limit.
 func (b *bench) commands() string {
 	var list []string
 	for _, work := range b.results.Order {

@@ -2,15 +2,15 @@ package main
 
 import "strconv"
 
-// shape is the numbers of one country that are used: their first digits, all as
-// long, and how many follow.
+// shape describes the numbers of one country: their first digits, all of the same length, and the
+// number of further digits.
 type shape struct {
 	leads []string
 	rest  int
 }
 
-// shapes are mobiles (in the plan of North America, all numbers) of countries that
-// differ in their plan, so that reading a number costs what it costs in earnest.
+// shapes returns mobile numbers (in the North American plan, all numbers) of countries with
+// different plans, so that parsing a number has a realistic cost.
 func shapes() []shape {
 	return []shape{
 		{[]string{"1212", "1310", "1312", "1415", "1617", "1713", "1202", "1305", "1404", "1206"}, 7},
@@ -21,19 +21,19 @@ func shapes() []shape {
 	}
 }
 
-// The guard refuses what real traffic does not do: many numbers of one hundred, or
-// of one prefix, that nobody verifies. So each prefix of 7 digits has no more than
-// perPrefix numbers, each of another hundred. Some thousand prefixes are in use at a
-// time: when all their numbers were used, as many others follow.
+// The fraud rules refuse many unverified numbers of one hundred or of one prefix, which real traffic
+// does not have. Therefore each prefix of 7 digits has at most perPrefix numbers, each of another
+// hundred. inUse prefixes are in use at the same time. After all of their numbers, the next
+// inUse prefixes follow.
 const (
 	prefixDigits = 7
 	perPrefix    = 29
 	inUse        = 6_000
-	stride       = 137    // between two numbers of a prefix; more than a hundred, and prime
-	scatter      = 32_749 // between two prefixes, so that countries mix; prime
+	stride       = 137    // between two numbers of a prefix; above 100, and prime
+	scatter      = 32_749 // between two prefixes, to mix countries; prime
 )
 
-// numbers are distinct phone numbers, by an index from 0.
+// numbers are distinct phone numbers with indexes from 0.
 type numbers struct {
 	leads []lead
 	all   int // prefixes
@@ -41,9 +41,9 @@ type numbers struct {
 
 type lead struct {
 	digits string
-	rest   int // digits of a number after its prefix
-	until  int // of the prefixes of all leads in a row, where its own end
-	begin  int // where they begin
+	rest   int // digits after the prefix
+	until  int // end of its prefixes in the row of the prefixes of all leads
+	begin  int // their beginning
 }
 
 func newNumbers() numbers {
@@ -58,8 +58,8 @@ func newNumbers() numbers {
 	return n
 }
 
-// prefixes is how many there are that begin so, without those whose next digit is 0
-// or 1, which are special in some plans.
+// prefixes returns the number of prefixes with this lead, without those with 0 or 1 as the next
+// digit, which are special in some plans.
 func prefixes(lead string) int {
 	n := 8
 	for range prefixDigits - len(lead) - 1 {
@@ -68,11 +68,11 @@ func prefixes(lead string) int {
 	return n
 }
 
-// count is how many numbers there are.
+// count returns the number of distinct numbers.
 func (n numbers) count() int { return n.all / inUse * inUse * perPrefix }
 
-// append adds the digits of the number with an index to buf. From count on they
-// repeat.
+// append appends the digits of the number with an index to buf. Indexes from count on repeat
+// numbers.
 func (n numbers) append(buf []byte, index int) []byte {
 	index %= n.count()
 	group, within := index/(inUse*perPrefix), index%(inUse*perPrefix)
@@ -90,7 +90,7 @@ func (n numbers) append(buf []byte, index int) []byte {
 	return buf // not reached
 }
 
-// padded adds a number with zeros before it.
+// padded appends a number with leading zeros.
 func padded(buf []byte, n, digits int) []byte {
 	var text [20]byte
 	b := strconv.AppendInt(text[:0], int64(n), 10)

@@ -6,8 +6,8 @@ import (
 	"countersign/internal/phone"
 )
 
-// TestNumbers: they are distinct, such as the server takes, and nothing that its
-// guard would refuse them for.
+// TestNumbers checks that the numbers are distinct and valid, and give the fraud rules no reason
+// to refuse them.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	n := newNumbers()
@@ -17,17 +17,17 @@ func TestNumbers(t *testing.T) {
 	for i := range 200_000 {
 		digits := string(n.append(nil, i))
 		if seen[digits] {
-			t.Fatalf("%s is there twice", digits)
+			t.Fatalf("%s occurs twice", digits)
 		}
 		seen[digits] = true
 		prefixes[digits[:prefixDigits]]++
 		hundreds[digits[:len(digits)-2]]++
 		if i%9973 > 60 {
-			continue // reading all would take long
+			continue // parsing all would take long
 		}
 		parsed, err := phone.Parse(digits, "")
 		if err != nil || parsed.Digits != digits || parsed.Premium || parsed.Type == phone.Landline {
-			t.Errorf("%s is read as %+v, %v", digits, parsed, err)
+			t.Errorf("%s is parsed as %+v, %v", digits, parsed, err)
 		}
 		countries[parsed.Country]++
 	}

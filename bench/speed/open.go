@@ -11,33 +11,32 @@ import (
 	"time"
 )
 
-// arrivals are lives of verifications that come at a constant rate, whatever becomes
-// of those before (an open loop). All times count from when a request was due, so that
-// what waits for a slow server is not left out.
+// arrivals are lives of verifications that arrive at a constant rate, independently of earlier
+// answers (an open loop). All times count from the due time of a request, so that they include
+// the wait for a slow server.
 type arrivals struct {
 	system *system
 	rate   int
-	warm   int // of the first nothing is counted
+	warm   int // initial lives that do not count
 	began  time.Time
 
 	lives  []life
-	states []atomic.Int32  // by life: one of the below
-	starts []time.Duration // by life: from when it was due to when its answer was read; 0 for none
-	checks []time.Duration // the same of its check
-	behind []time.Duration // how much later than it was due a start was sent: the load's own fault
+	states []atomic.Int32  // by life: a state below
+	starts []time.Duration // by life: time from due to the complete answer; 0 if missing
+	checks []time.Duration // the same for checks
+	behind []time.Duration // delays of starts caused by the load itself
 	wrong  atomic.Int64
 }
 
-// How far a life is.
+// States of a life.
 const (
 	unanswered = int32(iota)
 	overtaken  // its check was due before its start was answered
-	answered   // its start was accepted, and its code can be submitted
+	answered   // its start was accepted, so its code can be submitted
 	refused
 )
 
-// typing is how long after a start its code is submitted. By then its receipt has
-// come.
+// typing is the time between a start and its check. The receipt has usually arrived by then.
 const typing = time.Second
 
 func newArrivals(s *system, first, rate, seconds int) *arrivals {
@@ -52,7 +51,7 @@ func newArrivals(s *system, first, rate, seconds int) *arrivals {
 	return a
 }
 
-// errand is a request that is due: the start or the check of a life.
+// errand is a due request: the start or the check of a life.
 type errand struct {
 	life  int
 	check bool
@@ -66,8 +65,8 @@ func (a *arrivals) due(e errand) time.Time {
 	return at
 }
 
-// run makes all arrivals over so many connections. A request that finds none free
-// waits, and its time runs.
+// run makes all requests over the given number of connections. A request waits if no connection is
+// free, and its time includes the wait.
 func (a *arrivals) run(ctx context.Context, connections int) error {
 	spell := time.Duration(len(a.lives))*time.Second/time.Duration(a.rate) + typing
 	workers, err := a.system.connect(ctx, connections, time.Now().Add(spell+answerTimeout))
@@ -75,7 +74,7 @@ func (a *arrivals) run(ctx context.Context, connections int) error {
 		return err
 	}
 	a.began = time.Now().Add(10 * time.Millisecond)
-	queue := make(chan errand, 2*len(a.lives)) // for all: who fills it never waits
+	queue := make(chan errand, 2*len(a.lives)) // has room for all, so that fill never blocks
 	errs := make([]error, len(workers))
 	var wg sync.WaitGroup
 	for i, w := range workers {
@@ -94,8 +93,8 @@ func (a *arrivals) run(ctx context.Context, connections int) error {
 	return errors.Join(errors.Join(errs...), ctx.Err())
 }
 
-// fill puts each request into the queue when it is due, in that order: a start, and
-// the check of the life that began so much before.
+// fill adds each request to the queue when it is due: a start, and the check of the life that
+// began typing earlier.
 func (a *arrivals) fill(ctx context.Context, queue chan<- errand) {
 	before := int(typing.Seconds() * float64(a.rate))
 	for i := 0; i < len(a.lives)+before && ctx.Err() == nil; i++ {
@@ -113,8 +112,8 @@ func (a *arrivals) fill(ctx context.Context, queue chan<- errand) {
 
 func (a *arrivals) do(w *worker, e errand) error {
 	if e.check {
-		// A check that is due before its start is answered is made by who waits for that
-		// answer, and its time runs.
+		// The worker that waits for the answer of the start then makes the check, and the time of the
+		// check includes the wait.
 		if a.states[e.life].CompareAndSwap(unanswered, overtaken) {
 			return nil
 		}
@@ -139,12 +138,12 @@ func (a *arrivals) do(w *worker, e errand) error {
 	return nil
 }
 
-// check submits the code of a life whose start was answered.
+// check submits the code of a life with an accepted start.
 func (a *arrivals) check(w *worker, e errand) error {
 	if a.states[e.life].Load() != answered {
 		return nil
 	}
-	due, again := a.due(e), a.lives[e.life] // a copy: when its start was answered stays
+	due, again := a.due(e), a.lives[e.life] // a copy, which keeps the time of the answer to its start
 	ok, err := w.ask(a.system.calls["check"], &again, due)
 	a.checks[e.life] = time.Since(due)
 	if !ok {
@@ -156,20 +155,19 @@ func (a *arrivals) check(w *worker, e errand) error {
 // The columns of the open loop.
 const (
 	colArrivals  = "arrivals"
-	colStart     = "start_"    // and p50, p99, max
-	colWire      = "wire_"     // from the answer to submit_sm
+	colStart     = "start_"    // prefix of p50, p99 and max
+	colWire      = "wire_"     // from the answer of a start to submit_sm
 	colCheck     = "check_"    //
-	colBehind    = "behind_"   // p99 only
-	colLate      = "late"      // lives of which something was late, or missing
-	colDelivered = "delivered" // percent of the SMS that have their receipt
+	colBehind    = "behind_"   // prefix of p99 only
+	colLate      = "late"      // lives with a late or missing result
+	colDelivered = "delivered" // percentage of SMS with a receipt
 )
 
-// smscSettings is the carrier of the open loop: as it is by default, but for a window
-// as wide as a carrier has who takes so many messages a second.
+// smscSettings is the carrier of the open loop: the defaults, but with a larger window, as a
+// carrier with this rate of messages would allow.
 const smscSettings = `{name: a, type: smpp, smpp: {addresses: [%q], system_id: bench, window: 100}}`
 
-// open measures whole lives at a constant rate: start, SMS to an SMSC, its receipt,
-// check.
+// open measures whole lives at a constant rate: start, SMS to an SMSC, its receipt, check.
 func (b *bench) open(ctx context.Context, engine string) (err error) {
 	record := filepath.Join(b.dir, "smsc-record")
 	smsc, err := startHelper(ctx, roleSMSC, recordVar+"="+record)
@@ -216,13 +214,13 @@ func (b *bench) open(ctx context.Context, engine string) (err error) {
 	}
 	b.log("whole lives at %d/s on %s: start p99 %.1f ms", b.rate, engine, a.result(res, &p)[colStart+"p99"])
 	if v := p.judge(sys.numbers, a.lives, b.within, true); v.missing() > 0 || a.wrong.Load() > 0 || p.copies > 0 {
-		b.miss("whole lives on %s: %s; %d wrong or no answers; %d messages sent twice", engine, v, a.wrong.Load(), p.copies)
+		b.miss("whole lives on %s: %s; %d wrong or missing answers; %d messages sent twice", engine, v, a.wrong.Load(), p.copies)
 	}
 	b.results.add("open "+engine, res)
 	return nil
 }
 
-// result adds what the arrivals came to.
+// result adds the measurements of the arrivals to r.
 func (a *arrivals) result(r result, p *proof) result {
 	var (
 		buf             []byte

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestArrivals: requests come when they are due, and what a slow answer holds up is
-// made afterwards, with the time that it has waited.
+// TestArrivals checks that requests arrive on time, and that requests delayed by a slow answer
+// follow it, with the wait included in their times.
 func TestArrivals(t *testing.T) {
 	t.Parallel()
 	const slow = typing + 300*time.Millisecond
@@ -19,10 +19,10 @@ func TestArrivals(t *testing.T) {
 		switch {
 		case r.URL.Path == "/start":
 			starts.Add(1)
-			<-time.After(slow) // the answer takes this long
+			<-time.After(slow) // time of the answer
 			_, _ = w.Write([]byte(`{"id":"x"}`))
 		case checks.Add(1) == 1:
-			w.WriteHeader(http.StatusTeapot) // one is wrong
+			w.WriteHeader(http.StatusTeapot) // one wrong answer
 		}
 	}))
 	t.Cleanup(far.Close)

@@ -100,8 +100,8 @@ func (r result) addParts(list []part, data []byte) error {
 	return err
 }
 
-// profile returns a CPU profile of the server for length. It is nil without an error if
-// the program has no profiles, as earlier releases.
+// profile returns a CPU profile of the server for length. It returns nil without an error if the
+// program has no profiles, as in earlier releases.
 func (s *server) profile(ctx context.Context, length time.Duration) ([]byte, error) {
 	url := fmt.Sprintf("%s%s?seconds=%g", s.ops, web.ProfilePath, min(length, time.Minute).Seconds())
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -125,8 +125,8 @@ func (s *server) profile(ctx context.Context, length time.Duration) ([]byte, err
 	return body, nil
 }
 
-// profiled runs load and, if the server has profiles, returns a profile of its first
-// g.length, which it also writes to g.file.
+// profiled runs load and, if the server has profiles, returns a profile of its first g.length,
+// which it also writes to g.file.
 func (g gauge) profiled(load func() (*run, error)) (r *run, data []byte, err error) {
 	if g.profile == nil {
 		r, err = load()
@@ -146,10 +146,10 @@ func (g gauge) profiled(load func() (*run, error)) (r *run, data []byte, err err
 	return r, data, err
 }
 
-// partTables returns a table of CPU by part for each engine, as Markdown; "" without any.
+// partTables returns a table of CPU by part for each engine, as Markdown; "" if no work has parts.
 func (r *results) partTables(list []part, names func(work string) string) string {
 	var engines []string
-	works := map[string][]string{} // with parts, by engine
+	works := map[string][]string{} // works with parts, by engine
 	for _, work := range r.Order {
 		if !slices.ContainsFunc(r.Runs[work], func(run result) bool { return hasParts(list, run) }) {
 			continue
@@ -179,7 +179,7 @@ func partNames(list []part) (names []string) {
 	return append(names, otherPart)
 }
 
-// partTable has a row for each part that takes time in one of works, and their sum. Each
+// partTable returns rows for each part that takes time in one of works, and for their sum. Each
 // work has two columns: µs for each answer, and the share of the sum.
 func (r *results) partTable(list []part, works []string, names func(work string) string) string {
 	var s strings.Builder

@@ -44,13 +44,13 @@ func TestPartOf(t *testing.T) {
 	}
 }
 
-// TestPartNames: each part has a name of its own and can be found.
+// TestPartNames checks that each part has a unique name and functions.
 func TestPartNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, p := range parts() {
 		if seen[p.name] || len(p.anywhere)+len(p.functions) == 0 {
-			t.Errorf("%s is twice in the table, or has no function", p.name)
+			t.Errorf("%s occurs twice in the table, or has no function", p.name)
 		}
 		seen[p.name] = true
 		for _, f := range append(p.anywhere, p.functions...) {
@@ -89,8 +89,8 @@ func synthetic(t *testing.T, samples map[string]int64) []byte {
 	return b.Bytes()
 }
 
-// TestPartTables: a profile divides the CPU time of a work, by time and not by the number
-// of samples.
+// TestPartTables checks that a profile divides the CPU time of a work, by time and not by the
+// number of samples.
 func TestPartTables(t *testing.T) {
 	t.Parallel()
 	list := []part{{"flush", []string{"lite.sync"}, nil}, {"store", nil, []string{"store."}}, {"unused", nil, []string{"x."}}}
@@ -121,19 +121,20 @@ func TestPartTables(t *testing.T) {
 		t.Errorf("table\n%s\nwant\n%s", got, want)
 	}
 	if got := (&results{}).partTables(list, b.workName); got != "" {
-		t.Errorf("table of nothing: %s", got)
+		t.Errorf("table without results: %s", got)
 	}
 	if found, err := shares(list, synthetic(t, nil)); err != nil || len(found) > 0 {
 		t.Errorf("no samples: %v, %v", found, err)
 	}
 	for _, wrong := range []string{"", "x"} {
 		if _, err := shares(list, []byte(wrong)); err == nil {
-			t.Errorf("%q is a profile", wrong)
+			t.Errorf("%q was accepted as a profile", wrong)
 		}
 	}
 }
 
-// TestProfileOfServer: a release without profiles has no parts; another answer is an error.
+// TestProfileOfServer checks that a server without profiles has no parts, and that another status
+// is an error.
 func TestProfileOfServer(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]bool{200: true, 404: true, 409: false} {

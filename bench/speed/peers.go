@@ -18,22 +18,22 @@ import (
 	"time"
 )
 
-// peer is another server that verifies numbers, as its adapter file describes it. In
-// its commands {port} is a free port of this machine and {dir} an empty directory; in
-// its requests {number} is a phone number, {pin} a code of four digits, and the names
-// under keep of start what its answer said.
+// peer is another verification server, described by its adapter file. In its commands, {port} is a
+// free port of this machine and {dir} an empty directory. In its requests, {number} is a phone
+// number, {pin} a code of four digits, and the names under keep of start are values from the
+// answer of the start.
 type peer struct {
 	Name    string     `json:"name"`
-	Source  string     `json:"source"`  // where it comes from; for readers
-	Prepare [][]string `json:"prepare"` // commands that are run before, one after the other
-	Command []string   `json:"command"` // stays until it is told to end (SIGTERM)
-	Env     []string   `json:"env"`     // NAME=value, over the environment
-	Ready   string     `json:"ready"`   // path that answers 200 once the peer serves
+	Source  string     `json:"source"`  // origin, for readers
+	Prepare [][]string `json:"prepare"` // commands that run first, in order
+	Command []string   `json:"command"` // server process, which ends on SIGTERM
+	Env     []string   `json:"env"`     // NAME=value, added to the environment
+	Ready   string     `json:"ready"`   // path with status 200 once the peer is ready
 	Start   ask        `json:"start"`
-	Check   *ask       `json:"check"` // nil where it has none that can be asked so
+	Check   *ask       `json:"check"` // nil if the peer cannot check with one request
 }
 
-// readPeers reads the adapters in a directory; of "" there are none.
+// readPeers reads the adapters in a directory. It returns none for "".
 func readPeers(dir string) (list []peer, err error) {
 	if dir == "" {
 		return nil, nil
@@ -67,9 +67,9 @@ func parsePeer(text []byte) (p peer, err error) {
 	}
 	switch {
 	case p.Name == "" || p.Name == "sqlite" || p.Name == "postgres":
-		return p, fmt.Errorf("name: must be given, and not be that of a database of ours: %q", p.Name)
+		return p, fmt.Errorf("name: required, and must not be sqlite or postgres: %q", p.Name)
 	case len(p.Command) == 0:
-		return p, errors.New("command: must be given")
+		return p, errors.New("command: required")
 	case !strings.HasPrefix(p.Ready, "/"):
 		return p, fmt.Errorf("ready: must be a path, not %q", p.Ready)
 	}
@@ -77,7 +77,7 @@ func parsePeer(text []byte) (p peer, err error) {
 	return p, err
 }
 
-// system is how the load sees a peer.
+// system returns the peer as the target of a load.
 func (p *peer) system(address string) (*system, error) {
 	s := &system{name: p.Name, address: address, calls: map[string]*call{}, numbers: newNumbers()}
 	asks := map[string]*ask{"start": &p.Start}
@@ -98,7 +98,7 @@ func (p *peer) system(address string) (*system, error) {
 	return s, nil
 }
 
-// fill puts the port and the directory into arguments.
+// fill replaces {port} and {dir} in arguments.
 func fill(args []string, port int, dir string) []string {
 	r := strings.NewReplacer("{port}", strconv.Itoa(port), "{dir}", dir)
 	var filled []string
@@ -135,19 +135,19 @@ func (b *bench) peer(ctx context.Context, p *peer) (err error) {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // it is told to end
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // ended with SIGTERM
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), fill(p.Env, port, dir)...), log, log
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait() // how it ends is its own matter
+		_ = cmd.Wait() // its exit status has no meaning
 	}()
 	address := fmt.Sprint("127.0.0.1:", port)
 	if err := waitReady(ctx, "http://"+address+p.Ready); err != nil {
 		text, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("it does not serve: %w\n%s", err, text)
+		return fmt.Errorf("peer is not ready: %w\n%s", err, text)
 	}
 	s, err := p.system(address)
 	if err != nil {
@@ -190,7 +190,7 @@ func (b *bench) peerCalls(ctx context.Context, s *system, g gauge) error {
 	return nil
 }
 
-// waitReady asks until the answer is 200.
+// waitReady polls url until its status is 200.
 func waitReady(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -205,7 +205,7 @@ func waitReady(ctx context.Context, url string) error {
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}
-			err = fmt.Errorf("%s answers %s", url, resp.Status)
+			err = fmt.Errorf("%s returns status %s", url, resp.Status)
 		}
 		select {
 		case <-ctx.Done():
@@ -215,7 +215,7 @@ func waitReady(ctx context.Context, url string) error {
 	}
 }
 
-// peerComparisons are this server's rates against those of the peers.
+// peerComparisons compares the rates of this server with those of the peers.
 func peerComparisons(peers []peer) (list []comparison) {
 	for _, p := range peers {
 		for _, what := range phases() {

@@ -16,23 +16,23 @@ import (
 	"time"
 )
 
-// usage is what processes have used since they began.
+// usage is the use of resources by processes since their start.
 type usage struct {
 	cpu     time.Duration
-	written float64 // octets, to disk
-	mallocs float64 // objects; not a number where it is not known
+	written float64 // octets written to disk
+	mallocs float64 // allocated objects; NaN if unknown
 }
 
-// tick is the unit of CPU time in /proc (USER_HZ, which is 100 wherever Go runs).
+// tick is the unit of CPU time in /proc (USER_HZ, 100 on all platforms of Go).
 const tick = time.Second / 100
 
-// spent is what a process has used, and those of its children that have ended.
+// spent returns the usage of a process and its ended children.
 func spent(pid int) (u usage, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return u, err
 	}
-	_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name may have spaces
+	_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name may contain spaces
 	fields := strings.Fields(string(rest))
 	if len(fields) < 15 {
 		return u, fmt.Errorf("/proc/%d/stat: %q", pid, stat)
@@ -48,7 +48,7 @@ func spent(pid int) (u usage, err error) {
 	return u, err
 }
 
-// family is what a process has used, and all that it has started.
+// family returns the usage of a process and all its descendants.
 func family(pid int) (sum usage, err error) {
 	sum.mallocs = math.NaN()
 	own, err := spent(pid)
@@ -61,7 +61,7 @@ func family(pid int) (sum usage, err error) {
 		return sum, err
 	}
 	for _, file := range files {
-		text, _ := os.ReadFile(file) // a thread may have ended, and so may a child
+		text, _ := os.ReadFile(file) // a thread or child may have ended
 		for _, f := range strings.Fields(string(text)) {
 			child, err := strconv.Atoi(f)
 			if err != nil {
@@ -98,24 +98,24 @@ func procValue(pid int, file, name string) (float64, error) {
 
 const mebi = 1 << 20
 
-// peak is the most memory, in octets, that a process has had since it began, or
-// since forgetPeak.
+// peak returns the maximum memory of a process, in octets, since its start or the last
+// forgetPeak.
 func peak(pid int) (float64, error) {
 	kib, err := procValue(pid, "status", "VmHWM")
 	return kib * 1024, err
 }
 
-// resident is the memory, in octets, that a process has now.
+// resident returns the current memory of a process, in octets.
 func resident(pid int) (float64, error) {
 	kib, err := procValue(pid, "status", "VmRSS")
 	return kib * 1024, err
 }
 
-// forgetPeak lets peak begin anew. Where the system does not allow it, peak is that
-// since the process began.
+// forgetPeak resets peak. If the system does not allow this, peak continues to count from the start
+// of the process.
 func forgetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
 
-// ownCPU is what this process has used.
+// ownCPU returns the CPU time of this process.
 func ownCPU() time.Duration {
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {

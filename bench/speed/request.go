@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// life is one verification, as far as the load knows it.
+// life is one verification of the load.
 type life struct {
-	index    int     // of its number
-	kept     [2]text // what the answer to its start said, to be told with the check
-	answered int64   // when all of that answer was read: nanoseconds since 1970
+	index    int     // index of its number
+	kept     [2]text // values from the answer of its start, sent with its check
+	answered int64   // time of the complete answer, in nanoseconds since 1970
 }
 
 // text is a short text without an allocation.
@@ -28,29 +28,29 @@ func (t *text) set(b []byte) bool {
 
 func (t *text) bytes() []byte { return t.letters[:t.length] }
 
-// pinOf is the code of a verification, which its start asks for.
+// pinOf returns the code of a verification, which its start sets.
 func pinOf(index int) int { return 1000 + index%9000 }
 
-// call is one kind of request: what is asked, and which answers are right.
+// call is one kind of request, with the conditions for a right answer.
 type call struct {
 	head     pattern
 	body     pattern
 	status   int
 	contains []byte
 	match    *regexp.Regexp // nil for any answer
-	keep     [2][]byte      // JSON members, as they stand in the answer; nil for none
+	keep     [2][]byte      // quoted names of JSON members to keep; nil if unused
 }
 
-// pattern is text with gaps.
+// pattern is text with placeholders.
 type pattern []piece
 
 type piece struct {
 	text string
-	fill string // what follows it: number, pin, kept0, kept1; "" for nothing
+	fill string // placeholder after text: number, pin, kept0 or kept1; "" for the end
 }
 
-// parsePattern reads text in which {number}, {pin} and the names in keep stand for
-// what is different each time. Other braces are text.
+// parsePattern parses text with the placeholders {number}, {pin} and the names in keep in braces.
+// Other braces are text.
 func parsePattern(s string, keep []string) pattern {
 	names := map[string]string{"{number}": "number", "{pin}": "pin"}
 	for i, name := range keep {
@@ -88,19 +88,19 @@ func (p pattern) append(buf []byte, n numbers, l *life) []byte {
 	return buf
 }
 
-// ask is what a call is made of.
+// ask is the description of a call.
 type ask struct {
 	Method   string            `json:"method"` // POST if empty
 	Path     string            `json:"path"`
 	Headers  map[string]string `json:"headers"`
 	Body     string            `json:"body"`
-	Status   int               `json:"status"`   // that a right answer has; 200 if 0
-	Contains string            `json:"contains"` // text that its body has; "" for any
+	Status   int               `json:"status"`   // status of a right answer; 200 if 0
+	Contains string            `json:"contains"` // text in its body; "" for any
 	Match    string            `json:"match"`    // regular expression for its body; "" for any
-	Keep     []string          `json:"keep"`     // members of a JSON body, texts, that later requests may name: at most two
+	Keep     []string          `json:"keep"`     // text members of its JSON body for later requests, at most two
 }
 
-// compile makes a call, which may name what the start keeps.
+// compile returns the call, which may use the kept members of the start.
 func (a ask) compile(host string, kept []string) (*call, error) {
 	c := &call{status: a.Status, contains: []byte(a.Contains)}
 	if c.status == 0 {
@@ -136,7 +136,7 @@ func (a ask) compile(host string, kept []string) (*call, error) {
 	return c, nil
 }
 
-// append writes the whole request. scratch is for its body, and is reused.
+// append writes the whole request. It uses scratch for the body.
 func (c *call) append(buf, scratch []byte, n numbers, l *life) (request, body []byte) {
 	body = c.body.append(scratch[:0], n, l)
 	buf = c.head.append(buf[:0], n, l)
@@ -149,7 +149,7 @@ func (c *call) append(buf, scratch []byte, n numbers, l *life) (request, body []
 	return append(buf, body...), body
 }
 
-// judge reports whether an answer is right, and keeps what is to be kept.
+// judge reports whether an answer is right, and saves its members to keep.
 func (c *call) judge(status int, body []byte, l *life) bool {
 	if status != c.status || !bytes.Contains(body, c.contains) || c.match != nil && !c.match.Match(body) {
 		return false
@@ -166,8 +166,8 @@ func (c *call) judge(status int, body []byte, l *life) bool {
 	return true
 }
 
-// member gives the text of a JSON member, whose name stands in quotes; nil if there
-// is none. It is not a parser: what is kept has no quotes in it.
+// member returns the text of a JSON member by its quoted name; nil if it is missing. It is not a
+// full parser: the text must not contain quotes.
 func member(body, name []byte) []byte {
 	at := bytes.Index(body, name)
 	if at < 0 {

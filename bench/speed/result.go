@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// result is what one run of a work has come to: the value of each column that it
-// has.
+// result has the values of one run of a work, by column.
 type result map[string]float64
 
 // The columns.
@@ -17,16 +16,16 @@ const (
 	colP99      = "p99"
 	colMax      = "max"
 	colMean     = "mean_ms"
-	colCPU      = "cpu_us"          // of the server, for each
-	colLoad     = "load_cpu_us"     // of the load, for each
-	colDatabase = "database_cpu_us" // of PostgreSQL, for each
-	colPeak     = "peak_mib"        // of the server, resident
-	colWritten  = "disk_octets"     // of the server, for each
-	colMallocs  = "allocations"     // of the server, for each
-	colCounted  = "counted"         // percent of starts that count
+	colCPU      = "cpu_us"          // server CPU time for each answer
+	colLoad     = "load_cpu_us"     // load CPU time for each answer
+	colDatabase = "database_cpu_us" // PostgreSQL CPU time for each answer
+	colPeak     = "peak_mib"        // resident memory of the server
+	colWritten  = "disk_octets"     // octets that the server wrote to disk, for each answer
+	colMallocs  = "allocations"     // objects that the server allocated, for each answer
+	colCounted  = "counted"         // percentage of valid starts
 )
 
-// results are those of all rounds, by work, in the order of their first run.
+// results are the results of all rounds by work, in the order of the first runs.
 type results struct {
 	Order []string            `json:"order"`
 	Runs  map[string][]result `json:"runs"`
@@ -42,7 +41,7 @@ func (r *results) add(work string, of result) {
 	r.Runs[work] = append(r.Runs[work], of)
 }
 
-// median of a column over the runs of a work; not a number where it has none.
+// median returns the median of a column over the runs of a work; NaN without values.
 func (r *results) median(work, column string) float64 {
 	var v []float64
 	for _, run := range r.Runs[work] {
@@ -61,8 +60,8 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// ratio of a column of two works, round by round, and the median of that: what two runs
-// next to each other have in common is not in it.
+// ratio returns the median over all rounds of the ratio of two works. Influences common to adjacent
+// runs cancel out.
 func (r *results) ratio(work, to, column string) float64 {
 	var v []float64
 	a, b := r.Runs[work], r.Runs[to]
@@ -72,7 +71,7 @@ func (r *results) ratio(work, to, column string) float64 {
 	return median(v)
 }
 
-// quantile is the least of sorted that a share q of all does not exceed.
+// quantile returns the least value of sorted that at least a share q of all values does not exceed.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -82,12 +81,12 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// latency adds the quantiles of times, which it sorts.
+// latency adds the quantiles of times. It sorts times.
 func (r result) latency(times []time.Duration) {
 	r.quantiles("", times)
 }
 
-// quantiles adds those of times, in milliseconds, under names with a prefix. It sorts
+// quantiles adds the quantiles of times, in milliseconds, with a prefix of their names. It sorts
 // times.
 func (r result) quantiles(prefix string, times []time.Duration) {
 	if len(times) == 0 {

@@ -18,8 +18,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// What this program is started as by itself, so that what the load asks, or what the
-// server sends to, has a process of its own.
+// Roles of this program when it starts itself, so that targets of the load and of the server run
+// in separate processes.
 const (
 	roleVar   = "COUNTERSIGN_SPEED_ROLE"
 	recordVar = "COUNTERSIGN_SPEED_RECORD" // path of the record, for roleSMSC
@@ -28,7 +28,7 @@ const (
 	roleSMSC = "smsc"
 )
 
-// play is a role, until standard input ends.
+// play runs a role until standard input ends.
 func play(role string) error {
 	switch role {
 	case roleHTTP:
@@ -36,11 +36,11 @@ func play(role string) error {
 	case roleSMSC:
 		return beSMSC(os.Getenv(recordVar))
 	}
-	return fmt.Errorf("%s: there is no role %q", roleVar, role)
+	return fmt.Errorf("%s: unknown role %q", roleVar, role)
 }
 
-// beHTTP is a server of net/http that reads a form, as little as an answer needs, and
-// answers with a little JSON: what is left for a server of Go that does nothing.
+// beHTTP is a net/http server that reads a form and answers with a short JSON text: the limit of a
+// Go server without any work.
 func beHTTP() error {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,8 +65,8 @@ func beHTTP() error {
 	return nil
 }
 
-// beSMSC is an SMSC without faults that sends receipts, and at its end writes when it
-// had read which message, as the sink does.
+// beSMSC is an SMSC without faults that sends receipts. At its end it writes the time of each
+// message in the format of the sink.
 func beSMSC(record string) error {
 	type message struct {
 		at     int64
@@ -103,11 +103,11 @@ func beSMSC(record string) error {
 	return errors.Join(err, w.Flush(), f.Close())
 }
 
-// helper is this program in a role.
+// helper is a process of this program in a role.
 type helper struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
-	address string // where it listens
+	address string // listening address
 }
 
 func startHelper(ctx context.Context, role string, env ...string) (*helper, error) {
@@ -130,7 +130,7 @@ func startHelper(ctx context.Context, role string, env ...string) (*helper, erro
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("%s does not say where it listens: %w", role, errors.Join(err, h.stop()))
+		return nil, fmt.Errorf("%s printed no address: %w", role, errors.Join(err, h.stop()))
 	}
 	h.address = strings.TrimSpace(line)
 	return h, nil

@@ -14,17 +14,16 @@ import (
 	"time"
 )
 
-// The account that the load uses. Everything is in a directory that is thrown away.
+// The account of the load. Its directory is temporary.
 const (
 	account = "bench001"
 	secret  = "secret-of-the-bench"
 )
 
-// settings are those of the server under load: what an operator would leave as it
-// is, but for these. One account makes more requests than any real one (its rate is
-// counted all the same), and starts that nobody verifies are what the guard is there
-// to stop, so its bound on them in a country is out of the way. All other caps and
-// rules are as they are by default, and on.
+// settings is the configuration of the server under load, with defaults except for two limits. The
+// account has a higher rate limit than any real one; its requests are still counted. The fraud
+// rule against unverified starts in a country has a high limit, because the load has many. All
+// other caps and rules have their defaults and are on.
 const settings = `listen: 127.0.0.1:0
 ops_listen: 127.0.0.1:0
 database: %q
@@ -39,16 +38,16 @@ routes: [{carriers: [a]}]
 // server is a running "countersign serve".
 type server struct {
 	program, dir, config string
-	database             string // as the configuration has it
+	database             string // value in the configuration
 	carrier              string
 	cmd                  *exec.Cmd
 	log                  *os.File
 	url, ops             string
-	record               string // of the sink, if that is the carrier
+	record               string // path of the sink's record; "" for another carrier
 }
 
-// newServer writes the configuration of a server in a directory of its own. database
-// is "" for a file in it, and carrier "" for the sink.
+// newServer writes the configuration of a server to a new directory. database is "" for a file in
+// it, and carrier is "" for the sink.
 func newServer(program, dir, database, carrier string) (*server, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -65,14 +64,14 @@ func newServer(program, dir, database, carrier string) (*server, error) {
 	return s, os.WriteFile(s.config, []byte(text), 0o600)
 }
 
-// file is the path of the database, if it is one of SQLite.
+// file returns the path of the SQLite database.
 func (s *server) file() string { return filepath.Join(s.dir, "countersign.db") }
 
-// startTimeout is how long a server may take to serve.
+// startTimeout is the maximum time until a server is ready.
 const startTimeout = 2 * time.Minute
 
-// start starts the server, and returns when it says that it serves. Its log, which
-// is the access log too, goes to a file.
+// start starts the server, and returns when its log reports that it is ready. The log, which is
+// also the access log, is a file.
 func (s *server) start(ctx context.Context) (err error) {
 	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		return err
@@ -81,7 +80,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.cmd = exec.Command(s.program, "serve", "--config", s.config) //nolint:noctx // stop ends it, so that it can end well
+	s.cmd = exec.Command(s.program, "serve", "--config", s.config) //nolint:noctx // stop ends it, so that it can shut down gracefully
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -107,13 +106,13 @@ func (s *server) start(ctx context.Context) (err error) {
 			break
 		}
 		if over := syscall.Kill(s.cmd.Process.Pid, 0); over != nil || time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("the server does not start: %w\n%s", errors.Join(over, ctx.Err(), s.stop()), text)
+			return fmt.Errorf("server did not start: %w\n%s", errors.Join(over, ctx.Err(), s.stop()), text)
 		}
 	}
 	return nil
 }
 
-// createAccount makes the account with enough of everything.
+// createAccount creates the account with sufficient credit and rate limit.
 func (s *server) createAccount(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, s.program, "account", "create", "bench", "--config", s.config,
 		"--key", account, "--secret", secret, "--credit", "1000000000", "--rate", "65535", "--pin-code").CombinedOutput()
@@ -138,8 +137,8 @@ func (s *server) stop() error {
 
 func (s *server) pid() int { return s.cmd.Process.Pid }
 
-// system is how the load sees it. The application chooses the PIN of a verification,
-// since nothing else would tell the load what to submit.
+// system returns the server as the target of a load. The load sets the PIN of a verification, since
+// it cannot read the message.
 func (s *server) system(name string) (*system, error) {
 	address := s.url[len("http://"):]
 	login := "api_key=" + account + "&api_secret=" + secret
@@ -163,7 +162,7 @@ func (s *server) system(name string) (*system, error) {
 	return sys, nil
 }
 
-// used is what the server has used until now.
+// used returns the usage of the server until now.
 func (s *server) used(ctx context.Context) (usage, error) {
 	u, err := spent(s.pid())
 	if err != nil {
@@ -180,8 +179,8 @@ func (s *server) used(ctx context.Context) (usage, error) {
 	return u, nil
 }
 
-// waitMetric waits until the sum of a metric has come to so much, though not for long:
-// what is missing shows in what was measured.
+// waitMetric waits until the sum of a metric is at least n, for at most answerTimeout: the
+// measurements show missing values.
 func waitMetric(ctx context.Context, s *server, name string, n int) error {
 	for end := time.Now().Add(answerTimeout); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		found, err := metric(ctx, s.ops, name)

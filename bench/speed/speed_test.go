@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// smoke has some works run, for as short a time as can be: what they measure means
-// nothing, but everything that was started must count.
+// smoke runs some works for a very short time. Their measurements have no meaning, but every start
+// must be valid.
 func smoke(t *testing.T, args string) (r results, out string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "results.json")
@@ -61,10 +61,10 @@ func TestSmoke(t *testing.T) {
 	}
 	for _, work := range []string{"start sqlite", "life sqlite", "start postgres", "life postgres"} {
 		if counted := r.median(work, colCounted); counted != 100 {
-			t.Errorf("%v %% of %s count", counted, work)
+			t.Errorf("%v %% of %s are valid, want 100 %%", counted, work)
 		}
 		if mallocs := r.median(work, colMallocs); mallocs <= 0 {
-			t.Errorf("%s allocates %v", work, mallocs)
+			t.Errorf("%s has %v allocations", work, mallocs)
 		}
 	}
 	for _, work := range []string{"start sqlite", "life sqlite", "start postgres", "life postgres"} {
@@ -73,7 +73,7 @@ func TestSmoke(t *testing.T) {
 		}
 	}
 	if delivered := r.median("open sqlite", colDelivered); delivered != 100 {
-		t.Errorf("%v %% of the messages over SMPP have their receipt", delivered)
+		t.Errorf("%v %% of the messages over SMPP have a receipt, want 100 %%", delivered)
 	}
 	for _, want := range []string{
 		"| CPU by part | start, SQLite | |", "| start, SQLite ÷ limit: grouped SQLite commits |", "| start, PostgreSQL ÷ limit: pgbench INSERT |", "| check, SQLite ÷ check, example |",
@@ -88,14 +88,14 @@ func TestStates(t *testing.T) {
 	t.Parallel()
 	r, _ := smoke(t, "-only idle,waiting,history -waiting 100 -due-rate 50 -finished 500 -little 500 -past-rate 20")
 	if resident := r.median("idle sqlite", colResident); resident <= 0 {
-		t.Errorf("an idle server takes %v MiB", resident)
+		t.Errorf("an idle server uses %v MiB", resident)
 	}
 	if lag := r.median("waiting sqlite", colLag+"p99"); r.median("waiting sqlite", colSent) != 16 || lag <= 0 {
 		t.Errorf("%v messages were due, p99 %v ms late", r.median("waiting sqlite", colSent), lag)
 	}
 	for _, engine := range []string{"sqlite", "postgres"} {
 		if start := r.median(beside(engine, 500), colStart+"p99"); start <= 0 {
-			t.Errorf("beside a history on %s a start takes %v ms", engine, start)
+			t.Errorf("with a history on %s the p99 of start is %v ms", engine, start)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"-only x", "-calls start,x", "-rounds 0", "-seconds 0", "-clients 0", "-rate 0", "-peers /no/such/directory", "more", "-x"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
-			t.Errorf("%q is taken", args)
+			t.Errorf("%q is accepted", args)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestTable(t *testing.T) {
 		r.add("grouped", result{colRate: 2 * rate})
 	}
 	r.add("open sqlite", result{colArrivals: 2000, colLate: 3, colStart + "p99": 7.51})
-	r.add("start sqlite", result{colRate: 1e6}) // a round that the limit was not in
+	r.add("start sqlite", result{colRate: 1e6}) // a round without the limit
 	b := &bench{}
 	table := r.tables(64, b.workName, nil)
 	for _, row := range []string{
@@ -151,7 +151,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	if got := (&results{}).tables(64, b.workName, nil); got != "" {
-		t.Errorf("tables of nothing: %s", got)
+		t.Errorf("tables without results: %s", got)
 	}
 }
 
@@ -196,16 +196,16 @@ func TestRender(t *testing.T) {
 		t.Errorf("kept %q", l.kept[0].bytes())
 	}
 	if c.judge(201, []byte(`{"ok":1,"n":1,"token":"t2"}`), &l) {
-		t.Error("another status is right")
+		t.Error("another status is accepted")
 	}
 	for _, wrong := range []ask{{Path: "x"}, {Path: "/", Match: "("}, {Path: "/", Keep: []string{"a", "b", "c"}}} {
 		if _, err := wrong.compile("h", nil); err == nil {
-			t.Errorf("%+v is taken", wrong)
+			t.Errorf("%+v is accepted", wrong)
 		}
 	}
 }
 
-// TestAnswer: answers are read in whatever pieces they come.
+// TestAnswer checks that answers are read correctly in pieces of any size.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 20_000)
@@ -244,7 +244,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestJudge: a start counts only with all that belongs to it.
+// TestJudge checks that a start is valid only with all its results.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	n := newNumbers()
@@ -256,14 +256,14 @@ func TestJudge(t *testing.T) {
 	for i, left := range []int64{-5, int64(time.Second), int64(time.Second) + 1, 0, 0, 0} {
 		lives = append(lives, life{index: i, answered: answered})
 		number := string(n.append(nil, i))
-		if i != 3 { // whose message never left
+		if i != 3 { // no message was sent
 			text += fmt.Sprintf("%d %s\n", answered+left, number)
 		}
 		var digits uint64
 		if _, err := fmt.Sscan(number, &digits); err != nil {
 			t.Fatal(err)
 		}
-		p.rows[digits] = i != 4 // whose rows are missing
+		p.rows[digits] = i != 4 // no rows were written
 		p.ended[digits] = i == 0
 	}
 	if err := os.WriteFile(record, []byte(text+text[:strings.Index(text, "\n")+1]), 0o600); err != nil {
@@ -297,7 +297,7 @@ func TestPeer(t *testing.T) {
 	l := life{}
 	l.kept[0].set([]byte("x1"))
 	if request, _ := s.calls["check"].append(nil, nil, s.numbers, &l); !strings.HasPrefix(string(request), "POST /c/x1 HTTP/1.1\r\n") {
-		t.Errorf("the id of the start is not in %q", request)
+		t.Errorf("the request %q does not contain the id of the start", request)
 	}
 	if got := strings.Join(fill([]string{"{dir}/p", "127.0.0.1:{port}"}, 80, "/tmp"), " "); got != "/tmp/p 127.0.0.1:80" {
 		t.Errorf("command %s", got)
@@ -307,7 +307,7 @@ func TestPeer(t *testing.T) {
 		`"path":"/s"`: `"path":"s"`, `"path":"/c/{id}"`: `"path":"/c","match":"("`, `"keep":["id"]`: `"hold":["id"]`,
 	} {
 		if _, err := parsePeer([]byte(strings.Replace(good, part, wrong, 1))); err == nil {
-			t.Errorf("%s is taken", wrong)
+			t.Errorf("%s is accepted", wrong)
 		}
 	}
 }

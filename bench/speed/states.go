@@ -15,15 +15,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// The columns of the works that look at a state, and not at a load.
+// The columns of works that measure a state instead of a load.
 const (
-	colServing  = "serving_ms"   // from the start of the process until it serves
-	colResident = "resident_mib" // once it does nothing
-	colLag      = "lag_"         // and p50, p99, max: from when a message was due to when the carrier had it
+	colServing  = "serving_ms"   // from the start of the process until it is ready
+	colResident = "resident_mib" // after the server became idle
+	colLag      = "lag_"         // prefix of p50, p99 and max: from the due time of a message to its submission
 	colSent     = "sent"         // messages that were due
 )
 
-// idle is what a server takes that has nothing to do.
+// idle measures an idle server.
 func (b *bench) idle(ctx context.Context) (err error) {
 	s, done, err := b.newServer(ctx, "sqlite", "")
 	if err != nil {
@@ -49,7 +49,7 @@ func (b *bench) idle(ctx context.Context) (err error) {
 	return nil
 }
 
-// memory is what a server takes now, and the most that it took, in MiB.
+// memory returns the current and the maximum memory of a server, in MiB.
 func memory(s *server) (now, most float64, err error) {
 	now, err = resident(s.pid())
 	if err != nil {
@@ -68,11 +68,10 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// What is laid down for the work that waits: the plan of workflow 2, whose second
-// message is an SMS, too.
+// The waiting verifications have the plan of workflow 2: its second message is also an SMS.
 const (
 	secondAfter = 125 * time.Second
-	ahead       = 5 * time.Second // from the start of the server to the first that is due
+	ahead       = 5 * time.Second // from the start of the server to the first due message
 )
 
 func waitingPlan() verify.Workflow {
@@ -85,8 +84,8 @@ func waitingPlan() verify.Workflow {
 	}
 }
 
-// waiting lets a server start with verifications that wait for their second message,
-// of which then so many fall due a second.
+// waitingWork starts a server with verifications that wait for their second message. Then
+// dueRate of them are due per second.
 func (b *bench) waitingWork(ctx context.Context) (err error) {
 	s, done, err := b.newServer(ctx, "sqlite", "")
 	if err != nil {
@@ -116,7 +115,7 @@ func (b *bench) waitingWork(ctx context.Context) (err error) {
 	if err := rest(ctx, time.Until(last)); err != nil {
 		return err
 	}
-	// What is late comes yet, so that it shows how late.
+	// Late messages are awaited, to measure their delay.
 	if err := waitMetric(ctx, s, "countersign_carrier_messages_total", int(b.spell.Seconds()*float64(b.dueRate))+1); err != nil {
 		return err
 	}
@@ -138,13 +137,12 @@ func (b *bench) waitingWork(ctx context.Context) (err error) {
 		r[colCPU], r[colMallocs] = micros(after.cpu-before.cpu)/float64(sent), (after.mallocs-before.mallocs)/float64(sent)
 		r[colWritten] = (after.written - before.written) / float64(sent)
 	}
-	b.log("%d waiting: serves after %.0f ms, %.0f MiB, a message is %.1f ms late (p99)", b.waiting, r[colServing], r[colPeak], r[colLag+"p99"])
+	b.log("%d waiting: ready after %.0f ms, %.0f MiB, a message is %.1f ms late (p99)", b.waiting, r[colServing], r[colPeak], r[colLag+"p99"])
 	b.results.add("waiting sqlite", r)
 	return nil
 }
 
-// lags looks how much later than they were due messages were sent: those that were due
-// until last.
+// lags adds the delays of the messages that were due until last.
 func (b *bench) lags(s *server, first, last time.Time, r result) (sent int, err error) {
 	var p proof
 	if err := p.readRecord(s.record); err != nil {
@@ -168,7 +166,7 @@ func (b *bench) lags(s *server, first, last time.Time, r result) (sent int, err 
 		}
 	}
 	if missing > 0 || p.copies > 0 {
-		b.miss("waiting: %d of the messages that were due did not leave, %d were sent twice", missing, p.copies)
+		b.miss("waiting: %d due messages were not sent, %d were sent twice", missing, p.copies)
 	}
 	sent = len(p.left)
 	r[colSent] = float64(len(lags))
@@ -176,13 +174,13 @@ func (b *bench) lags(s *server, first, last time.Time, r result) (sent int, err 
 	return sent, nil
 }
 
-// dueAfter is how long after the first the i-th that waits falls due.
+// dueAfter returns the time between the first due verification and the i-th.
 func (b *bench) dueAfter(i int) time.Duration {
 	return time.Duration(i) * time.Second / time.Duration(b.dueRate)
 }
 
-// layDown writes the verifications that wait, past the server, and tells when the first
-// will fall due.
+// layDown writes the waiting verifications without the server, and returns the time at which the
+// first is due.
 func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err error) {
 	key, err := vault.LoadKey(filepath.Join(s.dir, "key"))
 	if err != nil {
@@ -204,8 +202,8 @@ func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err er
 	return b.shift(ctx, s, began)
 }
 
-// shift lets all that waits fall due later, since writing it took longer than some of it
-// had to wait: the first of it ahead of now. How long that takes depends on the machine.
+// shift moves the due times of all waiting verifications, so that the first is due ahead from now.
+// Writing the verifications takes longer than ahead, depending on the machine.
 func (b *bench) shift(ctx context.Context, s *server, first time.Time) (time.Time, error) {
 	db, err := pgtest.Open(s.file())
 	if err != nil {
@@ -231,7 +229,7 @@ func (b *bench) shift(ctx context.Context, s *server, first time.Time) (time.Tim
 	}
 }
 
-// insert adds verifications from an index on, that fall due as dueAfter says.
+// insert adds verifications from an index on, due at the times of dueAfter.
 func (b *bench) insert(tx *store.Tx, from, count int, first time.Time) error {
 	n := newNumbers()
 	for i := from; i < from+count; i++ {

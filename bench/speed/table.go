@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// column is one of the table.
+// column is a column of a table.
 type column struct {
 	name, head, format string
 	factor             float64
@@ -29,7 +29,7 @@ func columns() []column {
 	}
 }
 
-// openColumns are those of the open loop.
+// openColumns returns the columns of the open loop.
 func openColumns() []column {
 	list := []column{{colArrivals, "a second", "count", 1}, {colLate, "late", "%.0f", 1}}
 	for _, c := range []column{{name: colStart, head: "start"}, {name: colWire, head: "answer to submit_sm"}, {name: colCheck, head: "check"}} {
@@ -41,7 +41,7 @@ func openColumns() []column {
 		column{colWritten, "to disk", "%.1f KiB", 1. / 1024}, column{colPeak, "most memory", "%.0f MiB", 1})
 }
 
-// stateColumns are those of the works that look at a state.
+// stateColumns returns the columns of works that measure a state.
 func stateColumns() []column {
 	return []column{
 		{colServing, "serves after", "%.0f ms", 1}, {colResident, "memory", "%.0f MiB", 1}, {colPeak, "most memory", "%.0f MiB", 1},
@@ -51,7 +51,7 @@ func stateColumns() []column {
 	}
 }
 
-// table is the medians of works, as Markdown; "" if there is none.
+// table returns the medians of works, as Markdown; "" without results.
 func (r *results) table(columns []column, of func(work string) bool, names func(work string) string) string {
 	var s strings.Builder
 	for _, work := range r.Order {
@@ -74,7 +74,7 @@ func (r *results) table(columns []column, of func(work string) bool, names func(
 	return head + "\n" + line + "\n" + s.String()
 }
 
-// tables are all of them, with the ratios. clients is the number of connections of the load.
+// tables returns all tables, with the ratios. clients is the number of connections of the load.
 func (r *results) tables(clients int, names func(work string) string, more []comparison) string {
 	open := func(work string) bool { return strings.HasPrefix(work, "open ") }
 	var list []string
@@ -91,7 +91,7 @@ func (r *results) tables(clients int, names func(work string) string, more []com
 	return strings.Join(list, "\n")
 }
 
-// cell writes a value; "–" for none.
+// cell formats a value; "–" if there is none.
 func cell(v float64, format string) string {
 	switch {
 	case math.IsNaN(v):
@@ -102,7 +102,7 @@ func cell(v float64, format string) string {
 	return fmt.Sprintf(format, v)
 }
 
-// count writes a number with commas.
+// count formats a number with commas.
 func count(v float64) string {
 	s := fmt.Sprintf("%.0f", v)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -111,11 +111,11 @@ func count(v float64) string {
 	return s
 }
 
-// comparison is a mark: one work's rate against another's.
+// comparison is a ratio of the rates of two works.
 type comparison struct {
 	work, to string
 	column   string // colRate if empty
-	mark     string // what is wanted
+	mark     string // target
 }
 
 func comparisons() []comparison {
@@ -129,8 +129,7 @@ func comparisons() []comparison {
 	}
 }
 
-// ratios are the medians of what works have to do with each other, as Markdown;
-// "" if nothing was measured that can be compared.
+// ratios returns the medians of the ratios of works, as Markdown; "" without comparable works.
 func (r *results) ratios(names func(work string) string, more []comparison) string {
 	var s strings.Builder
 	for _, c := range append(comparisons(), more...) {

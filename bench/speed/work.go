@@ -19,25 +19,25 @@ type bench struct {
 	options
 	dir      string
 	program  string
-	postgres *pgtest.Server // nil until somebody needs it
+	postgres *pgtest.Server // nil until it is needed
 	results  results
 	log      func(format string, args ...any)
-	missing  []string // what did not go as it must
-	servers  int      // that were started
+	missing  []string // invalid results
+	servers  int      // number of started servers
 }
 
-// gauge tells what a system uses.
+// gauge measures the usage of a system.
 type gauge struct {
 	used     func() (usage, error)
-	database func() (usage, error) // of a database in processes of its own; nil for none
+	database func() (usage, error) // usage of separate database processes; nil if none
 	peak     func() (float64, error)
-	begin    func() // lets the peak begin anew
+	begin    func() // resets the peak
 
-	profile func() ([]byte, error) // CPU profile of the begin of a load; nil for none
+	profile func() ([]byte, error) // CPU profile of the beginning of a load; nil if none
 	file    string                 // path of a copy of the profile
 }
 
-// measure runs a load and says what it came to.
+// measure runs a load and returns its result.
 func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, error) {
 	g.begin()
 	before, err := g.used()
@@ -70,10 +70,10 @@ func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, 
 		return nil, err
 	}
 	if r.wrong > 0 {
-		b.miss("%s: %d wrong answers, the first of which is %.300q", s.name, r.wrong, r.first)
+		b.miss("%s: %d wrong answers; first: %.300q", s.name, r.wrong, r.first)
 	}
 	if len(r.times) == 0 {
-		return nil, fmt.Errorf("%s: no right answer; the first wrong one is %.300q", s.name, r.first)
+		return nil, fmt.Errorf("%s: no right answer; first wrong answer: %.300q", s.name, r.first)
 	}
 	n := float64(len(r.times))
 	res := result{
@@ -96,14 +96,14 @@ func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, 
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// miss notes what did not go as it must. The program fails in the end.
+// miss records an invalid result, which makes the program fail at its end.
 func (b *bench) miss(format string, args ...any) {
 	b.missing = append(b.missing, fmt.Sprintf(format, args...))
 	b.log("MISSING: "+format, args...)
 }
 
-// newServer starts a server with an account, on an engine: sqlite or postgres. carrier
-// is "" for the sink. done stops what is left of it.
+// newServer starts a server with an account on an engine: sqlite or postgres. carrier is "" for the
+// sink. done stops it and drops its database.
 func (b *bench) newServer(ctx context.Context, engine, carrier string) (s *server, done func() error, err error) {
 	database, drop := "", func(context.Context) error { return nil }
 	if engine == "postgres" {
@@ -131,7 +131,7 @@ func (b *bench) newServer(ctx context.Context, engine, carrier string) (s *serve
 
 func (b *bench) startPostgres() (err error) {
 	if b.postgres == nil {
-		// What pgtest makes smaller for tests is as PostgreSQL ships it.
+		// Restores the default of PostgreSQL, which pgtest reduces for tests.
 		b.postgres, err = pgtest.Launch("shared_buffers=128MB")
 	}
 	return err
@@ -160,8 +160,8 @@ func (b *bench) gauge(ctx context.Context, s *server, work string) gauge {
 	return g
 }
 
-// calls measures start, check, search and the whole life of verifications, in closed
-// loops, on one server of an engine.
+// calls measures start, check, search and the whole life of verifications, in closed loops, on one
+// server of an engine.
 func (b *bench) calls(ctx context.Context, engine string) (err error) {
 	s, done, err := b.newServer(ctx, engine, "")
 	if err != nil {
@@ -176,11 +176,11 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 		next    atomic.Int64 // number
 		started []life
 		found   = map[string]result{}
-		lives   = map[string][]life{} // that each phase has started
+		lives   = map[string][]life{} // started by each phase
 	)
 	phase := func(what string, load func() func(*worker) (bool, error)) error {
 		if !b.phases[what] && what != "start" {
-			return nil // without starts there is nothing to check
+			return nil // the other phases need starts
 		}
 		res, err := b.measure(sys, b.gauge(ctx, s, what), func() (*run, error) {
 			r, err := sys.closed(ctx, b.clients, b.spell, load())
@@ -219,20 +219,19 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 	return b.prove(ctx, s, sys, found, lives)
 }
 
-// warm asks for a while without counting: what a server does for the first time takes
-// longer.
+// warm runs a load without counting it: the first calls of a server take longer.
 func (b *bench) warm(ctx context.Context, sys *system, next func(*worker) (bool, error)) error {
 	r, err := sys.closed(ctx, b.clients, b.spell/8, next)
 	if err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
 	if r.wrong > 0 {
-		return fmt.Errorf("warm up: %d wrong answers, the first of which is %.300q", r.wrong, r.first)
+		return fmt.Errorf("warm up: %d wrong answers; first: %.300q", r.wrong, r.first)
 	}
 	return nil
 }
 
-// prove stops the server, and looks whether what it answered is true.
+// prove stops the server, and checks its answers against its records.
 func (b *bench) prove(ctx context.Context, s *server, sys *system, found map[string]result, lives map[string][]life) error {
 	if err := s.stop(); err != nil {
 		return err
@@ -254,7 +253,7 @@ func (b *bench) prove(ctx context.Context, s *server, sys *system, found map[str
 		}
 		share := float64(v.counted) / float64(len(list))
 		found[what][colCounted] = 100 * share
-		found[what][colRate] *= share // only what counts
+		found[what][colRate] *= share // only valid starts count
 	}
 	for _, what := range []string{"start", "check", "search", "life"} {
 		if res, ok := found[what]; ok && b.phases[what] {
@@ -294,7 +293,7 @@ func (b *bench) limit(ctx context.Context, name string) (err error) {
 	return nil
 }
 
-// round measures each work once, what is to be compared next to each other.
+// round measures each work once, compared works in succession.
 func (b *bench) round(ctx context.Context) error {
 	for _, name := range works() {
 		if !slices.Contains(b.only, name) {

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// bugs are what a broken program would leave behind. Each changes evidence that is
-// sound, or reports that there is nothing to change in it.
+// bugs are the faults that the judge must report, by name. Each function changes sound evidence,
+// and returns false if that evidence has no place for its fault.
 func bugs() map[string]func(*evidence) bool {
 	return map[string]func(*evidence) bool{
 		"an accepted verification is lost": func(e *evidence) bool {
@@ -28,7 +28,7 @@ func bugs() map[string]func(*evidence) bool {
 			delete(e.charges, id)
 			return true
 		},
-		"one never ends": record(func(r *verify.Verification) bool { r.Status = verify.InProgress; return true }),
+		"a verification never ends": record(func(r *verify.Verification) bool { r.Status = verify.InProgress; return true }),
 		"a value reads back differently": func(e *evidence) bool {
 			i := slices.IndexFunc(e.records, func(r verify.Verification) bool { return r.To.Given != "" })
 			if e.crashes > 0 || i < 0 {
@@ -42,7 +42,7 @@ func bugs() map[string]func(*evidence) bool {
 			r.Facts = r.Facts[:last]
 			return true
 		}),
-		"a fact of a charge too many": record(func(r *verify.Verification) bool {
+		"an extra fact of a charge": record(func(r *verify.Verification) bool {
 			r.Facts = append(r.Facts, verify.Fact{Kind: verify.Charged, Amount: r.Price})
 			return r.Price > 0
 		}),
@@ -55,7 +55,7 @@ func bugs() map[string]func(*evidence) bool {
 			return done
 		}),
 		"the balance is wrong": func(e *evidence) bool { e.balance[accounts()[0]]++; return true },
-		"two run at a time for one number": func(e *evidence) bool {
+		"two verifications run at the same time for one number": func(e *evidence) bool {
 			for i, r := range e.records {
 				for j := i + 1; j < len(e.records); j++ {
 					if e.records[j].Account == r.Account && e.numbers[e.records[j].ID] == e.numbers[r.ID] {
@@ -66,9 +66,9 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"one survives the erasure of its number": erased(func(r *verify.Verification, e erasure) { r.FinalizedAt = e.ended.Add(time.Millisecond) }),
-		"a number survives its erasure":          erased(func(r *verify.Verification, _ erasure) { r.To.Given = erasable }),
-		"another account delays a start":         func(e *evidence) bool { e.delays = append(e.delays, "one"); return true },
+		"a verification survives the erasure of its number": erased(func(r *verify.Verification, e erasure) { r.FinalizedAt = e.ended.Add(time.Millisecond) }),
+		"a number survives its erasure":                     erased(func(r *verify.Verification, _ erasure) { r.To.Given = erasable }),
+		"another account delays a start":                    func(e *evidence) bool { e.delays = append(e.delays, "one"); return true },
 		"a fourth guess": record(func(r *verify.Verification) bool {
 			return slices.ContainsFunc(r.Checks, func(c verify.Check) bool {
 				wrong := !c.Valid && c.Generation > 0
@@ -104,7 +104,7 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"the client hears of success, the database does not": func(e *evidence) bool {
+		"a client received success, the database has none": func(e *evidence) bool {
 			for _, r := range e.records {
 				if r.Status == verify.Expired {
 					e.checks = append(e.checks, check{id: r.ID, right: true})
@@ -113,7 +113,7 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"a step too many": record(func(r *verify.Verification) bool {
+		"an extra step": record(func(r *verify.Verification) bool {
 			for len(r.Events) <= len(r.Workflow.Steps) {
 				extra := r.Events[len(r.Events)-1]
 				extra.Seq++
@@ -134,7 +134,7 @@ func bugs() map[string]func(*evidence) bool {
 			return false
 		},
 		"a message over a cap": capped(func(_ *evidence, _ verify.ID, event *verify.Event) { event.Error = "" }),
-		"what is capped arrives": capped(func(e *evidence, id verify.ID, event *verify.Event) {
+		"a capped message arrives": capped(func(e *evidence, id verify.ID, event *verify.Event) {
 			e.phones = append(e.phones, sent{request: id, event: event.ID, seq: event.Seq, attempt: 1, pin: "1234"})
 		}),
 		"a guess over a cap": func(e *evidence) bool {
@@ -142,7 +142,7 @@ func bugs() map[string]func(*evidence) bool {
 				for _, w := range e.caps.AccountFailedChecks {
 					if r := &e.records[i]; r.Status == verify.Expired && e.numbers[r.ID] != erasable {
 						guess := verify.Check{ReceivedAt: r.FinalizedAt}
-						for g := range w.Count + 1 { // one at each PIN
+						for g := range w.Count + 1 { // one for each PIN
 							guess.Generation = g
 							r.Checks = append(r.Checks, guess)
 						}
@@ -152,7 +152,7 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"a message comes twice": phone(func(e *evidence, s sent) { e.phones = append(e.phones, s) }),
+		"a message arrives twice": phone(func(e *evidence, s sent) { e.phones = append(e.phones, s) }),
 		"a third attempt": phone(func(e *evidence, s sent) {
 			s.attempt = verify.MaxAttempts + 1
 			e.phones = append(e.phones, s)
@@ -182,11 +182,11 @@ func bugs() map[string]func(*evidence) bool {
 			r.Events[i].Generation--
 			return true
 		}),
-		"a message of nobody": phone(func(e *evidence, s sent) {
+		"a message of an unknown verification": phone(func(e *evidence, s sent) {
 			s.request = verify.ID{1}
 			e.phones = append(e.phones, s)
 		}),
-		"a message of no event": phone(func(e *evidence, s sent) {
+		"a message of an unknown event": phone(func(e *evidence, s sent) {
 			s.event = verify.ID{1}
 			e.phones = append(e.phones, s)
 		}),
@@ -269,7 +269,7 @@ func stated(change func(*sent) bool) func(*evidence) bool {
 	}
 }
 
-// TestJudge: the judge sees every bug, and none where there is none.
+// TestJudge checks that the judge reports each bug, and reports none in sound evidence.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	tpl := makeTemplate(t)
@@ -279,19 +279,19 @@ func TestJudge(t *testing.T) {
 			for seed := uint64(1); seed <= 50; seed++ {
 				_, e := live(t, tpl, seed)
 				if broken := judge(e); len(broken) > 0 {
-					t.Fatalf("before anything was planted: %q", broken)
+					t.Fatalf("the judge reports faults in sound evidence: %q", broken)
 				}
 				if !plant(&e) {
 					continue
 				}
 				if broken := judge(e); len(broken) == 0 {
-					t.Error("not seen")
+					t.Error("the judge does not report the fault")
 				} else {
 					t.Log(broken[0])
 				}
 				return
 			}
-			t.Error("there was nowhere to plant it")
+			t.Error("no seed of 50 has a place for the fault")
 		})
 	}
 }

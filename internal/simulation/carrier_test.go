@@ -29,13 +29,13 @@ type sent struct {
 	node    int
 }
 
-// carrier is the common carrier, as a node sees it.
+// carrier is the common carrier, reached from one node.
 type carrier struct{ n *node }
 
 var errLost = errors.New("no answer")
 
-// Send implements [deliver.Carrier]. What becomes of a message depends on the seed
-// and on which message it is, but not on what else goes on.
+// Send implements [deliver.Carrier]. The seed and the identity of a message (see luck) determine
+// its outcome. Other traffic does not.
 func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	n, handed := c.n, time.Now()
 	n.stand(ctx)
@@ -71,7 +71,7 @@ func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissio
 	return deliver.Submission{Carrier: "carrier", Refs: []string{ref}}, nil
 }
 
-// luck is the chance of one hand-over.
+// luck returns the random numbers of one submission.
 func (w *world) luck(m deliver.Message) *rand.Rand {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,7 +86,7 @@ func (w *world) luck(m deliver.Message) *rand.Rand {
 	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
 }
 
-// shunned reports whether the carrier takes no message of this verification at all.
+// shunned reports whether the carrier refuses every message of this verification.
 func (w *world) shunned(m deliver.Message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +95,7 @@ func (w *world) shunned(m deliver.Message) bool {
 	return rand.New(rand.NewPCG(w.seed, h.Sum64())).IntN(100) < 8
 }
 
-// arrive keeps what the person finds on the phone.
+// arrive records a message that reached a phone.
 func (w *world) arrive(n *node, m deliver.Message, handed time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +104,7 @@ func (w *world) arrive(n *node, m deliver.Message, handed time.Time) {
 	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To.Given)
 }
 
-// code is the longest run of digits in a text, or the digits of a spoken one.
+// code returns the digits of a text up to codeLength, whether written together or apart.
 func code(text string) string {
 	var digits []byte
 	for i := range len(text) {
@@ -115,7 +115,7 @@ func code(text string) string {
 	return string(digits)
 }
 
-// minutes returns the last number of a text, the lifetime it states; 0 without one.
+// minutes returns the last number of a text, which is its stated lifetime; 0 without a number.
 func minutes(text string) int {
 	numbers := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 	if len(numbers) == 0 {
@@ -125,7 +125,7 @@ func minutes(text string) int {
 	return n
 }
 
-// report lets a receipt come to any node, sooner or later, or never.
+// report sends a receipt after a random delay to a random node, or never.
 func (w *world) report(luck *rand.Rand, ref string) {
 	state := []verify.EventState{
 		verify.EventDelivered, verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, "",
@@ -135,7 +135,7 @@ func (w *world) report(luck *rand.Rand, ref string) {
 		return
 	}
 	w.others.Go(func() {
-		for try := range 20 { // a carrier says it again while nobody takes it
+		for try := range 20 { // a carrier repeats a receipt until a node accepts it
 			time.Sleep(delay) //nolint:forbidigo // virtual, in a bubble
 			w.mu.Lock()
 			n := w.nodes[(to+try)%len(w.nodes)]

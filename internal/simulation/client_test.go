@@ -9,8 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// ask makes a call of a client, which gives up after a while. ok is false when there
-// was no answer.
+// ask makes a call of a client, which ends after clientPatience. ok is false without an
+// answer.
 func ask[T any](w *world, n *node, call func() (T, error)) (answer T, kind verify.Kind, ok bool) {
 	type result struct {
 		answer T
@@ -81,7 +81,7 @@ func (w *world) startFor(n *node, account, number string, policy verify.PINPolic
 	return ok
 }
 
-// known is a message that a person has read, or none.
+// known returns a message that a person has read. ok is false if no message has arrived.
 func (w *world) known() (s sent, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +102,7 @@ func (w *world) check(i int) {
 	switch w.rng.IntN(3) {
 	case 0:
 		codes = []string{wrong(s.pin, 1)}
-	case 1: // somebody guesses, with many hands
+	case 1: // parallel guesses
 		codes = []string{wrong(s.pin, 1), wrong(s.pin, 2), s.pin, wrong(s.pin, 3), s.pin, wrong(s.pin, 4)}
 	}
 	var calls sync.WaitGroup
@@ -127,7 +127,7 @@ func (w *world) check(i int) {
 	calls.Wait()
 }
 
-// wrong is another code than the right one.
+// wrong returns a code that differs from pin in its first digit.
 func wrong(pin string, by int) string {
 	b := []byte(pin)
 	b[0] = '0' + (b[0]-'0'+byte(by))%10

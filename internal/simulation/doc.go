@@ -1,8 +1,8 @@
-// Package simulation tests the engine and its store with rare faults, all at the same time:
-// nodes crash at any write, or pause for a minute and continue; carriers lose responses;
-// clients give up; numbers are erased while verifications for them begin. Time is virtual, so
-// an hour takes milliseconds. A seed determines the calls, pauses and faults. A judge compares
-// clients, phones and the database in the end, and reports broken promises.
+// Package simulation tests the engine and its store with rare faults, all at the same time.
+// Nodes crash at any write, or pause for a minute and continue. Carriers lose responses.
+// Clients time out. Numbers are erased while their verifications begin. Time is virtual, so
+// an hour takes milliseconds. A seed determines the calls, pauses and faults. At the end, a judge
+// compares clients, phones and the database, and reports broken promises.
 //
 //	go test ./internal/simulation                                   # 50 seeds
 //	COUNTERSIGN_SEEDS=100000 go test -timeout 24h ./internal/simulation
@@ -23,8 +23,8 @@
 // for 8 s of virtual time. A wait for a lock is real and stops virtual time.
 //
 // The server keeps its data in memory (/dev/shm) with fsync off, because a simulated crash is
-// that of a process and not a power cut. The settings of the program are those of production,
-// except for lock_timeout and the interval at which nodes look for due rows (see clock).
+// a process crash and not a power cut. The program has its production settings, except for
+// lock_timeout and the interval at which nodes look for due rows (see clock).
 //
-// The package has no code but tests. It must not be imported.
+// The package has only tests. It must not be imported.
 package simulation

@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// erasable is the number that erasures are about. The counts of the other numbers are never
+// erasable is the number that erasures erase. The counts of the other numbers are never
 // erased, so that judgeCaps can rely on them.
 const erasable = "447700900000"
 
@@ -39,7 +39,7 @@ func (w *world) erase(i int) {
 }
 
 // during calls first, pauses the node at one of its next reads from PostgreSQL or not at all,
-// and calls second before the node goes on.
+// and calls second before the node continues.
 func (w *world) during(n *node, first, second func()) {
 	reads, paused := w.rng.IntN(13), n.paused()
 	var call sync.WaitGroup
@@ -48,7 +48,7 @@ func (w *world) during(n *node, first, second func()) {
 	}
 	call.Go(first)
 	if reads > 0 && store.IsPostgres(w.database) {
-		synctest.Wait() // it is paused, or over
+		synctest.Wait() // paused or finished
 	}
 	second()
 	n.wires.pauseAt(0)
@@ -80,7 +80,7 @@ func (w *world) forget(n *node, cancel bool) {
 	}
 }
 
-// beside starts a verification for a number while another node is paused within a call about
+// beside starts a verification for a number while another node is paused within a call for
 // a verification of another account for the number. The node locks that verification, but
 // not the history of the number, so the start is answered.
 func (w *world) beside(i int) {
@@ -99,8 +99,8 @@ func (w *world) beside(i int) {
 	}
 }
 
-// judgeErasures: no verification that was accepted before an erasure survives it, or keeps its
-// number; and no start fails because of a verification of another account.
+// judgeErasures checks that no verification accepted before an erasure survives it or keeps its
+// number, and that no start fails because of a verification of another account.
 func judgeErasures(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	for _, erasure := range e.erasures {

@@ -14,27 +14,27 @@ import (
 	"countersign/internal/verify"
 )
 
-// evidence is all that the judge looks at.
+// evidence is the input of the judge.
 type evidence struct {
 	starts    []start
 	erasures  []erasure
 	delays    []string             // starts that failed because of another account
-	numbers   map[verify.ID]string // of verifications, also after their erasure
+	numbers   map[verify.ID]string // kept after erasure
 	checks    []check
 	phones    []sent
-	records   []verify.Verification // of the database, in the end
+	records   []verify.Verification // verifications in the database, at the end
 	charges   map[verify.ID]int
 	refunds   map[verify.ID]int
-	balance   map[string]verify.Money // of accounts
-	due       bool                    // something is still to be done
+	balance   map[string]verify.Money // accounts by key
+	due       bool                    // a verification has a step left to run
 	crashes   int
-	deadlocks int                                 // that PostgreSQL resolved
-	calm      bool                                // no node crashed or stood still
-	values    map[verify.ID][]verify.Verification // that rules returned
+	deadlocks int                                 // deadlocks that PostgreSQL resolved
+	calm      bool                                // no node crashed or was paused
+	values    map[verify.ID][]verify.Verification // values returned by rules
 	caps      fraud.Caps
 }
 
-// collect reads what the database says in the end.
+// collect reads the evidence from the world and its database, at the end.
 func (w *world) collect(db *store.DB) evidence {
 	e := evidence{
 		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{}, refunds: map[verify.ID]int{},
@@ -57,7 +57,7 @@ func (w *world) collect(db *store.DB) evidence {
 			e.numbers[rec.ID] = rec.To.Given
 		}
 	}
-	// Virtual time may stand still from the start of one to that of the next for its number.
+	// Virtual time can be equal for the start of one verification and of the next for its number.
 	slices.SortFunc(e.records, func(a, b verify.Verification) int {
 		return cmp.Or(a.SubmittedAt.Compare(b.SubmittedAt), a.FinalizedAt.Compare(b.FinalizedAt))
 	})
@@ -101,11 +101,11 @@ func list[T any](ctx context.Context, db *sql.DB, query string, args ...any) (va
 	return values, rows.Err()
 }
 
-// judge tells which promises were broken.
+// judge returns the broken promises.
 func judge(e evidence) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	if e.due {
-		complain("something is still due")
+		complain("a verification is still due")
 	}
 	byID := map[verify.ID]verify.Verification{}
 	balance := map[string]verify.Money{}
@@ -116,7 +116,7 @@ func judge(e evidence) (broken []string) {
 		byID[r.ID] = r
 		balance[r.Account] -= r.Price
 		if r.Status == verify.InProgress {
-			complain("%s for %s never ends", r.ID, r.To.Given)
+			complain("%s for %s has not ended", r.ID, r.To.Given)
 		}
 		if n := e.charges[r.ID]; n != 1 {
 			complain("%s for %s is charged %d times", r.ID, r.To.Given, n)
@@ -129,10 +129,10 @@ func judge(e evidence) (broken []string) {
 			want = 1
 		}
 		if n := e.refunds[r.ID]; n != want || r.Paid != (n == 0) {
-			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v; events %+v", r.ID, r.To.Given, r.Status, n, want, r.Paid, r.Events)
+			complain("%s for %s with status %s is refunded %d times, want %d; paid %v; events %+v", r.ID, r.To.Given, r.Status, n, want, r.Paid, r.Events)
 		}
 		if e.refunds[r.ID] > 0 && slices.ContainsFunc(e.phones, func(s sent) bool { return s.request == r.ID }) {
-			complain("%s for %s is refunded, but a phone has a message of it", r.ID, r.To.Given)
+			complain("%s for %s is refunded, but its message arrived at a phone", r.ID, r.To.Given)
 		}
 		broken = append(broken, judgeRecord(r)...)
 	}
@@ -154,7 +154,7 @@ func judge(e evidence) (broken []string) {
 	return append(broken, judgePhones(e, byID)...)
 }
 
-// judgeRecord looks at one verification by itself.
+// judgeRecord checks one verification on its own.
 func judgeRecord(r verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) {
 		broken = append(broken, fmt.Sprintf("%s for %s: ", r.ID, r.To.Given)+fmt.Sprintf(format, args...))
@@ -184,15 +184,15 @@ func judgeRecord(r verify.Verification) (broken []string) {
 	return broken
 }
 
-// judgeNumbers: of two verifications of an account for a number, the first has ended before
-// the second begins.
+// judgeNumbers checks that a verification of an account for a number has ended before the next
+// one begins.
 func judgeNumbers(e evidence) (broken []string) {
 	type address struct{ account, number string }
 	last := map[address]verify.Verification{}
 	for _, r := range e.records {
 		a := address{r.Account, e.numbers[r.ID]}
 		if a.number == "" {
-			continue // erased, and only a crashed node had it
+			continue // erased; only a crashed node had it
 		}
 		before, ok := last[a]
 		if ok && (before.FinalizedAt.IsZero() || r.SubmittedAt.Before(before.FinalizedAt)) {
@@ -203,8 +203,8 @@ func judgeNumbers(e evidence) (broken []string) {
 	return broken
 }
 
-// judgeCaps: in no window more leaves for a number, or is guessed at, than its cap
-// lets through; and what a cap has refused does not arrive. An erasure also erases counts.
+// judgeCaps checks that no number has more messages or failed checks in a window than its cap
+// allows, and that no capped message arrives. It skips erasable: an erasure resets its counts.
 func judgeCaps(e evidence) (broken []string) {
 	sends, failed := map[string][]time.Time{}, map[string][]time.Time{}
 	for _, r := range e.records {
@@ -216,7 +216,7 @@ func judgeCaps(e evidence) (broken []string) {
 			if event.Error != verify.CappedEvent {
 				sends[number] = append(sends[number], event.StartedAt)
 			} else if slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID }) {
-				broken = append(broken, fmt.Sprintf("%s: event %d is capped, and arrived", r.ID, event.Seq))
+				broken = append(broken, fmt.Sprintf("%s: event %d is capped but arrived", r.ID, event.Seq))
 			}
 		}
 		for _, c := range r.Checks {
@@ -248,12 +248,12 @@ func judgeCaps(e evidence) (broken []string) {
 	return broken
 }
 
-// judgeClients: what clients were told is what is so.
+// judgeClients checks the answers of clients against the database.
 func judgeClients(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	for _, s := range e.starts {
 		if _, ok := byID[s.id]; s.refused == verify.KindInternal && !ok {
-			complain("%s for %s was accepted, and is not there", s.id, s.number)
+			complain("%s for %s was accepted but has no record", s.id, s.number)
 		}
 	}
 	verdicts := map[verify.ID]map[bool]int{}
@@ -265,7 +265,7 @@ func judgeClients(e evidence, byID map[verify.ID]verify.Verification) (broken []
 			verdicts[c.id][c.right]++
 		}
 		if c.right && byID[c.id].Status != verify.Success {
-			complain("%s is %s, though a code was right", c.id, byID[c.id].Status)
+			complain("%s is %s, but a client was told that a code is right", c.id, byID[c.id].Status)
 		}
 	}
 	for id, v := range verdicts {
@@ -276,17 +276,17 @@ func judgeClients(e evidence, byID map[verify.ID]verify.Verification) (broken []
 			}
 		}
 		if v[true] > 1 {
-			complain("%s: %d codes were said to be right", id, v[true])
+			complain("%s: clients were told of %d right codes, want at most 1", id, v[true])
 		}
 		if v[false] > wrong {
-			complain("%s: %d codes were said to be wrong, and %d are kept", id, v[false], wrong)
+			complain("%s: clients were told of %d wrong codes, the record has %d", id, v[false], wrong)
 		}
 	}
 	return broken
 }
 
-// judgePhones: no message is lost, and none comes twice but where its first outcome
-// was hidden.
+// judgePhones checks that no message is lost, and that a message arrives twice only if its first
+// outcome was hidden.
 func judgePhones(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	type handOver struct {
@@ -294,34 +294,34 @@ func judgePhones(e evidence, byID map[verify.ID]verify.Verification) (broken []s
 		attempt int
 	}
 	seen := map[handOver]bool{}
-	pins := map[verify.ID]string{} // of events
+	pins := map[verify.ID]string{} // PINs by event id
 	for _, s := range e.phones {
 		r, ok := byID[s.request]
 		if !ok {
-			complain("a message arrived at %s of a verification that is not there", s.number)
+			complain("a message of an unknown verification arrived at %s", s.number)
 			continue
 		}
 		h := handOver{s.event, s.attempt}
 		if seen[h] || s.attempt < 1 || s.attempt > verify.MaxAttempts {
-			complain("%s: attempt %d of event %d arrived twice, or was one too many", s.request, s.attempt, s.seq)
+			complain("%s: attempt %d of event %d arrived twice, or is not between 1 and the limit", s.request, s.attempt, s.seq)
 		}
 		seen[h] = true
 		if pin := pins[s.event]; pin != "" && pin != s.pin {
-			complain("%s: event %d came with two PINs", s.request, s.seq)
+			complain("%s: event %d arrived with two PINs", s.request, s.seq)
 		}
 		pins[s.event] = s.pin
 		if s.seq >= len(r.Events) || r.Events[s.seq].ID != s.event {
-			complain("%s: event %d arrived and is not kept", s.request, s.seq)
+			complain("%s: event %d arrived but has no record", s.request, s.seq)
 		}
 	}
 	for _, r := range e.records {
 		for _, event := range r.Events {
 			arrived := slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID })
 			if !arrived && (event.State == verify.EventAccepted || event.State == verify.EventDelivered) {
-				complain("%s: event %d is %s, and never arrived", r.ID, event.Seq, event.State)
+				complain("%s: event %d is %s but never arrived", r.ID, event.Seq, event.State)
 			}
 			if !arrived && event.State == verify.EventUnknown && e.calm {
-				complain("%s: event %d is %s, though nothing crashed", r.ID, event.Seq, event.State)
+				complain("%s: event %d is %s, but no node crashed or was paused", r.ID, event.Seq, event.State)
 			}
 		}
 	}

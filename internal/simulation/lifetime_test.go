@@ -7,9 +7,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// judgeLifetimes checks two promises. An event has a new PIN if and only if the one
-// before has less than a minute left. A message states the lifetime left when it was
-// sent.
+// judgeLifetimes checks two promises. An event has a new PIN if and only if the previous PIN
+// has less than a minute left. A message states the lifetime left at its submission.
 func judgeLifetimes(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	type pin struct {
@@ -27,11 +26,11 @@ func judgeLifetimes(e evidence, byID map[verify.ID]verify.Verification) (broken 
 			switch before := expiry[pin{r.ID, event.Generation - 1}]; {
 			case event.Error == verify.CappedEvent:
 				if !kept {
-					complain("%s: event %d is capped, and has a new PIN", r.ID, i)
+					complain("%s: event %d is capped but has a new PIN", r.ID, i)
 				}
 			case r.Workflow.PINPolicy == verify.RenewPIN:
 				if kept {
-					complain("%s: event %d has the PIN of another", r.ID, i)
+					complain("%s: event %d reuses the PIN of another event", r.ID, i)
 				}
 			case kept && expires.Sub(event.StartedAt) < time.Minute:
 				complain("%s: event %d has a PIN with %v left", r.ID, i, expires.Sub(event.StartedAt))
@@ -43,7 +42,7 @@ func judgeLifetimes(e evidence, byID map[verify.ID]verify.Verification) (broken 
 	for _, s := range e.phones {
 		r := byID[s.request]
 		if s.seq >= len(r.Events) {
-			continue // judgePhones complains
+			continue // judgePhones reports it
 		}
 		event := r.Events[s.seq]
 		from := event.StartedAt

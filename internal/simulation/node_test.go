@@ -16,8 +16,8 @@ import (
 	words "countersign/internal/template"
 )
 
-// errCrashed is what a process that has crashed finds: nothing that it does has any
-// effect, and nobody hears from it.
+// errCrashed is the error of every call in a crashed process: it has no effect, and no caller
+// receives its result.
 var errCrashed = errors.New("crashed")
 
 // node is one process: an engine with a connection to the common database.
@@ -30,16 +30,16 @@ type node struct {
 
 	mu      sync.Mutex
 	down    bool
-	crashIn int           // commits; 0 for never
-	fate    fate          // of the commit at which it crashes
-	held    chan struct{} // closed when it goes on; nil unless it stands still
+	crashIn int           // commits until the crash; 0 for never
+	fate    fate          // result of the commit at which the node crashes
+	held    chan struct{} // closed by release; nil unless the node is paused
 }
 
 // fate is the result of the commit at which a node crashes.
 type fate struct {
-	keep bool // it is durable
-	// On PostgreSQL, a commit that is not kept ends on the wire: its connections close
-	// after so many messages and a part (0 to 1) of the next.
+	keep bool // the commit is durable
+	// On PostgreSQL, a commit that is not kept ends on the wire: its connections close after
+	// this number of messages and a part (0 to 1) of the next.
 	writes int
 	part   float64
 }
@@ -58,7 +58,7 @@ func (w *world) boot(number int) *node {
 	})
 	w.must(err)
 	n.engine = engine.New(engine.Config{
-		Store: n.db, Router: router, Clock: clock{clockwork.NewRealClock()}, // of the bubble
+		Store: n.db, Router: router, Clock: clock{clockwork.NewRealClock()}, // virtual clock of the bubble
 		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler)),
 		Log:      slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
 		Observe: w.observe,
@@ -67,9 +67,9 @@ func (w *world) boot(number int) *node {
 	return n
 }
 
-// clock is the clock of a node. Each second a node looks for rows of other nodes that are due,
-// and these queries take a third of the processor time of a simulation on PostgreSQL, so a sleep of
-// a second lasts 5 s. All nodes still look at the time at which a row is due.
+// clock is the clock of a node. Each second a node looks for due rows of other nodes. These queries
+// take a third of the processor time of a simulation on PostgreSQL, so a sleep of a second lasts
+// 5 s. A node still runs its own rows when they are due.
 type clock struct{ clockwork.Clock }
 
 // NewTimer implements [clockwork.Clock].
@@ -80,7 +80,7 @@ func (c clock) NewTimer(d time.Duration) clockwork.Timer {
 	return c.Clock.NewTimer(d)
 }
 
-// around is each commit of the node.
+// around runs a commit of the node, or crashes at it.
 func (n *node) around(commit func()) error {
 	n.stand(context.Background())
 	n.mu.Lock()
@@ -107,7 +107,7 @@ func (n *node) around(commit func()) error {
 	return errCrashed
 }
 
-// stand waits while the process stands still.
+// stand blocks while the process is paused, until ctx is done.
 func (n *node) stand(ctx context.Context) {
 	n.mu.Lock()
 	held := n.held
@@ -120,7 +120,7 @@ func (n *node) stand(ctx context.Context) {
 	}
 }
 
-// hold makes the process stand still, as one does whose machine is paused.
+// hold pauses the process, as a pause of its machine does.
 func (n *node) hold() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -147,7 +147,7 @@ func (n *node) release() {
 	}
 }
 
-// crash ends the process at once, or at a commit to come.
+// crash ends the process immediately if commits is 0, and otherwise at that commit.
 func (n *node) crash(commits int, f fate) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -166,11 +166,11 @@ func (n *node) crashed() bool {
 	return n.down
 }
 
-// bury clears away what is left of a process that has crashed and has no effect any more.
+// bury closes a crashed process, which has no effect any more.
 func (n *node) bury() {
 	n.release()
 	ctx, cancel := context.WithCancel(n.w.ctx)
 	cancel()
-	_ = n.engine.Stop(ctx) // it says that it was not given time
+	_ = n.engine.Stop(ctx) // Stop reports that ctx is done
 	n.w.must(n.db.Close())
 }

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	seeds = 50 // unless COUNTERSIGN_SEEDS says otherwise
-	turns = 60 // of each
+	seeds = 50 // default of COUNTERSIGN_SEEDS
+	turns = 60 // turns of each seed
 )
 
-// TestSimulation: whatever happens, no promise is broken.
+// TestSimulation checks that no seed breaks a promise.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	tpl := makeTemplate(t)
@@ -34,7 +34,7 @@ func TestSimulation(t *testing.T) {
 		n = number(t, text)
 	}
 	goOn := func() bool { return true }
-	if text := os.Getenv("COUNTERSIGN_SEEDS_FOR"); text != "" { // no seed begins later
+	if text := os.Getenv("COUNTERSIGN_SEEDS_FOR"); text != "" { // no seed begins after this time
 		limit, err := time.ParseDuration(text)
 		if err != nil {
 			t.Fatalf("COUNTERSIGN_SEEDS_FOR: %v", err)
@@ -44,7 +44,7 @@ func TestSimulation(t *testing.T) {
 	}
 	var next, done, verifications, messagesSent, crashes, deadlocks atomic.Uint64
 	first := uint64(1)
-	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // so that a long run can be made in parts
+	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // allows a long run in parts
 		first = number(t, text)
 	}
 	last := first + n - 1
@@ -67,9 +67,9 @@ func TestSimulation(t *testing.T) {
 		done.Load(), first, verifications.Load(), messagesSent.Load(), crashes.Load(), deadlocks.Load())
 }
 
-// TestOnceBroken lives again through what has broken a promise before: a refund that
-// never fell due, and an event whose outcome nobody settled. Worlds change with the
-// program, so each is lived some times.
+// TestOnceBroken repeats seeds that broke a promise in the past: a refund never became due,
+// and the outcome of an event stayed open. Worlds change with the program, so each seed runs
+// 5 times.
 func TestOnceBroken(t *testing.T) {
 	t.Parallel()
 	tpl := makeTemplate(t)
@@ -89,7 +89,7 @@ func number(t *testing.T, text string) uint64 {
 	return n
 }
 
-// promise lets one world happen, and says which promises it broke.
+// promise runs one world, and fails the test for each broken promise.
 func promise(t *testing.T, tpl template, seed uint64) evidence {
 	t.Helper()
 	_, e := live(t, tpl, seed)
@@ -99,7 +99,7 @@ func promise(t *testing.T, tpl template, seed uint64) evidence {
 	return e
 }
 
-// live lets one world happen, and tells what it was like in the end.
+// live runs one world, and returns its story and evidence.
 func live(t *testing.T, tpl template, seed uint64) (story []string, e evidence) {
 	t.Helper()
 	database, drop, err := tpl.create(seed)

@@ -19,16 +19,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// template makes the database of each world, and has the texts of messages.
+// template creates the database of each world, and has the texts of messages.
 type template struct {
 	key      vault.Key
 	messages *message.Catalog
 	parallel int // worlds per processor
-	// create makes a database with its accounts. drop removes it.
+	// create creates a database with its accounts. drop removes it.
 	create func(seed uint64) (database string, drop func() error, err error)
 }
 
-// makeTemplate makes a template on SQLite, or on PostgreSQL if COUNTERSIGN_TEST_DATABASE is
+// makeTemplate returns a template on SQLite, or on PostgreSQL if COUNTERSIGN_TEST_DATABASE is
 // "postgres".
 func makeTemplate(t *testing.T) template {
 	t.Helper()
@@ -45,7 +45,7 @@ func makeTemplate(t *testing.T) template {
 	return tpl
 }
 
-// prepare makes the accounts in an empty database.
+// prepare creates the accounts in an empty database.
 func (tpl template) prepare(ctx context.Context, database string) error {
 	db, err := store.Open(ctx, store.Config{Database: database, Key: tpl.key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -57,7 +57,7 @@ func (ws *wires) pauseAt(read int) {
 	ws.reads = read
 }
 
-// countRead pauses the node if it is the time (see pauseAt).
+// countRead pauses the node at the read set by pauseAt.
 func (ws *wires) countRead() {
 	ws.mu.Lock()
 	pause := ws.reads == 1
@@ -68,7 +68,7 @@ func (ws *wires) countRead() {
 	}
 }
 
-// cut closes all connections, and lets no other open.
+// cut closes all connections and prevents new ones.
 func (ws *wires) cut() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

@@ -22,22 +22,22 @@ func accounts() [2]string { return [2]string{"sim00001", "sim00002"} }
 
 const (
 	codeLength = 4
-	credit     = 5 * verify.Unit // of each account
-	// clientPatience is how long a client waits for an answer.
+	credit     = 5 * verify.Unit // initial balance of each account
+	// clientPatience is the time a client waits for an answer.
 	clientPatience = 10 * time.Second
 )
 
-// world is everything that there is: nodes on a database, clients, phones.
+// world has the nodes on one database, the clients and the phones.
 type world struct {
 	t        testing.TB
-	ctx      context.Context //nolint:containedctx // of the whole world
+	ctx      context.Context //nolint:containedctx // lasts as long as the world
 	seed     uint64
 	rng      *rand.Rand
 	database string
 	key      vault.Key
 	messages *message.Catalog
 	began    time.Time
-	others   sync.WaitGroup // receipts on their way, and calls that clients gave up
+	others   sync.WaitGroup // receipts in flight and calls after the client's timeout
 
 	mu       sync.Mutex
 	nodes    []*node
@@ -45,30 +45,30 @@ type world struct {
 	starts   []start
 	checks   []check
 	erasures []erasure
-	delays   []string             // see beside
-	numbers  map[verify.ID]string // of verifications, also after their erasure
+	delays   []string             // failed starts, see beside
+	numbers  map[verify.ID]string // kept after erasure
 	ordinals map[verify.ID]int
 	counts   map[string]int
 	tries    map[string]int
 	story    []string
 	crashes  int
 	steady   bool // no node crashes
-	stood    bool // a node, for a while
+	stood    bool // a node was paused
 	caps     fraud.Caps
-	values   map[verify.ID][]verify.Verification // that rules returned
+	values   map[verify.ID][]verify.Verification // values returned by rules
 }
 
-// observe notes the value of a committed change.
+// observe records the value of a committed change.
 func (w *world) observe(c verify.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := c.Verification
-	v.Source, v.Premium = "", false // are not stored
+	v.Source, v.Premium = "", false // not stored
 	w.values[v.ID] = append(w.values[v.ID], v)
 	w.numbers[v.ID] = v.To.Given
 }
 
-// lowCaps are so low that they matter in an hour, with three numbers.
+// lowCaps are low enough to take effect within an hour, with three numbers.
 func lowCaps() fraud.Caps {
 	return fraud.Caps{
 		Sends:               []fraud.Window{{Count: 3, Within: 5 * time.Minute}, {Count: 6, Within: 20 * time.Minute}},
@@ -77,22 +77,22 @@ func lowCaps() fraud.Caps {
 	}
 }
 
-// start is what a client was told about a verification that it asked for.
+// start is the answer to a client that started a verification.
 type start struct {
 	id      verify.ID
 	number  string
-	refused verify.Kind // KindInternal for none
+	refused verify.Kind // KindInternal if accepted
 }
 
-// check is what a client was told about a code.
+// check is the answer to a client that checked a code.
 type check struct {
 	id    verify.ID
 	code  string
 	right bool
-	kind  verify.Kind // of the refusal
+	kind  verify.Kind // reason of the refusal
 }
 
-// newWorld begins a world in a bubble of its own.
+// newWorld creates a world in the bubble of the caller.
 func newWorld(t testing.TB, tpl template, database string, seed uint64) *world {
 	t.Helper()
 	w := &world{
@@ -121,7 +121,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// note adds to the story. The caller holds w.mu.
+// note appends a line to the story. The caller holds w.mu.
 func (w *world) note(format string, args ...any) {
 	w.story = append(w.story, fmt.Sprintf("%9s  ", time.Since(w.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
 }
@@ -132,7 +132,7 @@ func (w *world) tell(format string, args ...any) {
 	w.note(format, args...)
 }
 
-// run lets the world go its way for so many turns, and then lets it come to rest.
+// run makes the given number of turns and then waits until no row is due.
 func (w *world) run(turns int) {
 	for range turns {
 		w.turn()
@@ -147,14 +147,14 @@ func (w *world) run(turns int) {
 	w.rest()
 	w.others.Wait()
 	for _, n := range w.nodes {
-		if n.crashed() { // by a carrier that was slow
+		if n.crashed() { // crashed by a slow carrier
 			w.replace(n.number)
 		}
 	}
 	w.rest()
 }
 
-// end stops the nodes in good order and returns the evidence.
+// end stops the nodes gracefully and returns the evidence.
 func (w *world) end() evidence {
 	for _, n := range w.nodes {
 		w.must(n.engine.Stop(w.ctx))
@@ -166,8 +166,8 @@ func (w *world) end() evidence {
 	return e
 }
 
-// rest lets an hour pass. On PostgreSQL, where each node polls every second, it returns
-// early once no row is due. Time passes first: a released node has calls in progress.
+// rest waits an hour. On PostgreSQL, where each node polls every second, it returns early
+// once no row is due. It waits first because a released node has calls in progress.
 func (w *world) rest() {
 	const part = time.Minute
 	for range time.Hour / part {
@@ -178,7 +178,7 @@ func (w *world) rest() {
 	}
 }
 
-// turn is one thing that happens.
+// turn makes one random event.
 func (w *world) turn() {
 	n := w.rng.IntN(len(w.nodes))
 	switch p := w.rng.IntN(100); {
@@ -202,10 +202,10 @@ func (w *world) turn() {
 		w.tell("node %d crashes at commit %d, durable: %t, after %.1f messages", n, commits, f.keep, float64(f.writes)+f.part)
 		w.nodes[n].crash(commits, f)
 	case p < 95:
-		w.tell("node %d stands still", n)
+		w.tell("node %d pauses", n)
 		w.nodes[n].hold()
 	default:
-		w.tell("node %d goes on", n)
+		w.tell("node %d continues", n)
 		w.nodes[n].release()
 	}
 	if w.nodes[n].crashed() && w.rng.IntN(2) == 0 {
@@ -218,7 +218,7 @@ func (w *world) pass() {
 	await.Pass(d)
 }
 
-// replace starts a new process for one that has crashed.
+// replace starts a new process in place of a crashed one.
 func (w *world) replace(i int) {
 	w.tell("node %d starts again", i)
 	w.nodes[i].bury()
