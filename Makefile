@@ -55,7 +55,7 @@ test: setup ## install the test dependencies, run all tests, and list the slowes
 	go test -json -vet=off $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...; \
 	: all locales, the run above has every eighth; \
 	go test -json -vet=off -shuffle=on ./internal/deliver/tts; \
-	COUNTERSIGN_SEEDS=2000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
+	COUNTERSIGN_SEEDS=1000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=200 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres go test -json -vet=off -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' -parallel 6 ./e2e/...; \
