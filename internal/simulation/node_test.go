@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,26 +57,13 @@ func (w *world) boot(number int) *node {
 	})
 	w.must(err)
 	n.engine = engine.New(engine.Config{
-		Store: n.db, Router: router, Clock: clock{clockwork.NewRealClock()}, // virtual clock of the bubble
+		Store: n.db, Router: router, Clock: clockwork.NewRealClock(), // virtual clock of the bubble
 		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler)),
 		Log:      slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
 		Observe: w.observe,
 	})
 	n.engine.Resume()
 	return n
-}
-
-// clock is the clock of a node. Each second a node looks for due rows of other nodes. These queries
-// take a third of the processor time of a simulation on PostgreSQL, so a sleep of a second lasts
-// 5 s. A node still runs its own rows when they are due.
-type clock struct{ clockwork.Clock }
-
-// NewTimer implements [clockwork.Clock].
-func (c clock) NewTimer(d time.Duration) clockwork.Timer {
-	if d == time.Second {
-		d = 5 * time.Second
-	}
-	return c.Clock.NewTimer(d)
 }
 
 // around runs a commit of the node, or crashes at it.
