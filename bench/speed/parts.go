@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"os"
@@ -103,24 +102,14 @@ func (r result) addParts(list []part, data []byte) error {
 // profile returns a CPU profile of the server for length. It returns nil without an error if the
 // program has no profiles, as in earlier releases.
 func (s *server) profile(ctx context.Context, length time.Duration) ([]byte, error) {
-	url := fmt.Sprintf("%s%s?seconds=%g", s.ops, web.ProfilePath, min(length, time.Minute).Seconds())
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	code, body, err := get(ctx, fmt.Sprintf("%s%s?seconds=%g", s.ops, web.ProfilePath, min(length, time.Minute).Seconds()))
 	switch {
 	case err != nil:
 		return nil, err
-	case resp.StatusCode == http.StatusNotFound:
+	case code == http.StatusNotFound:
 		return nil, nil
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%w: %s: %s", errProfile, resp.Status, bytes.TrimSpace(body))
+	case code != http.StatusOK:
+		return nil, fmt.Errorf("%w: HTTP %d: %s", errProfile, code, bytes.TrimSpace(body))
 	}
 	return body, nil
 }

@@ -30,6 +30,8 @@ func TestPartOf(t *testing.T) {
 		"syscall.pwrite " + lite + "_walFrames " + lite + "_sqlite3VdbeHalt " + lite + "_sqlite3Step":                  "SQLite: commit",
 		"syscall.pread " + lite + "_readDbPage " + lite + "_sqlite3Step":                                               "SQLite: read pages of the file",
 		"github.com/jackc/pgx/v5.(*Conn).Query " + ours + "store.(*DB).Find":                                           "PostgreSQL: driver",
+		"runtime.mallocgc " + ours + "store/postgres.(*Writer).Send " + ours + "store.(*writer).run":                   "PostgreSQL: driver",
+		ours + "store/driver.Change.Parse " + ours + "store/postgres.(*Writer).Add":                                    "store: batches, rows",
 		"crypto/sha256.Sum256 " + ours + "vault.hash":                                                                  "sealing, hashes",
 		ours + "deliver/sink.(*Carrier).Submit " + ours + "deliver.(*Router).Submit " + ours + "engine.(*Engine).send": "delivery",
 		"runtime.scanObject runtime.gcBgMarkWorker":                                                                    "garbage collection",

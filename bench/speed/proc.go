@@ -124,18 +124,24 @@ func ownCPU() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// metric reads the sum of all samples of a metric from /metrics.
-func metric(ctx context.Context, url string, names ...string) (map[string]float64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+// get returns the status code and the body of a page.
+func get(ctx context.Context, url string) (code int, body []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+// metric reads the sum of all samples of a metric from /metrics.
+func metric(ctx context.Context, url string, names ...string) (map[string]float64, error) {
+	_, body, err := get(ctx, url+"/metrics")
 	if err != nil {
 		return nil, err
 	}
