@@ -30,15 +30,15 @@ func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
 		return nil, fmt.Errorf("read blocked numbers: %w", err)
 	}
 	defer rows.Close()
-	set := blockedSet{}
-	for rows.Next() {
+	set, n := blockedSet{}, 0
+	for ; rows.Next(); n++ {
 		var number string
 		if err := rows.Scan(&number); err != nil {
 			return nil, fmt.Errorf("read blocked numbers: %w", err)
 		}
 		set[verify.CanonicalNumber(number)] = struct{}{}
 	}
-	if len(set) > maxBlockedSet {
+	if n > maxBlockedSet { // rows, since the list may have both forms of a number
 		set = nil
 	}
 	return set, rows.Err()

@@ -188,6 +188,22 @@ func TestLongBlockList(t *testing.T) {
 	})
 }
 
+// TestLongBlockListForms: a block list of more rows than the cache is enforced if both forms of a
+// number are on it, which are one number for the cache.
+func TestLongBlockListForms(t *testing.T) {
+	onBoth(t, func(t *testing.T, path string, here, there *store.DB) {
+		change(t, path, `INSERT INTO blocked_numbers (number, reason, created_at) VALUES ('5491123456789', '', 1), ('541123456789', '', 1)`)
+		change(t, path, `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 20001)
+			INSERT INTO blocked_numbers (number, reason, created_at) SELECT '611' || n, '', 1 FROM c`)
+		must(t, there.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900002", CreatedAt: t0}))
+		for number, want := range map[string]bool{"541123456789": true, "61120001": true, "61119999": true, "447700900002": true, "447700900003": false} {
+			if is, err := here.Blocked(t.Context(), number); is != want || err != nil {
+				t.Errorf("%s is blocked: %v (%v), want %v", number, is, err, want)
+			}
+		}
+	})
+}
+
 // TestPricesNotRead: while prices cannot be read, the previous list is used.
 func TestPricesNotRead(t *testing.T) {
 	onBoth(t, func(t *testing.T, path string, here, there *store.DB) {
