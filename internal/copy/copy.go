@@ -2,8 +2,8 @@
 // compares every row of both.
 //
 // It finds tables, columns and keys in both databases, so it must not depend on their
-// meaning. It refers only to the settings with the progress of a copy and with the key
-// check.
+// meaning. The exceptions are the settings with the progress of a copy and with the key
+// check, the tables of keys, and the leases of a stopped server.
 package copy
 
 import (

@@ -5,7 +5,7 @@
 // the process. The commit that accepts a verification also acquires its lease for
 // this node, so the first message is sent without another query. A [task.Runner]
 // takes later steps when their rows fall due. Rows left by a crash fall due again
-// when their leases expire (design.md §4).
+// when their leases expire.
 //
 // The package is independent of HTTP and of the texts and status codes of any API.
 package engine

@@ -9,7 +9,7 @@ import (
 
 // Caps limit the messages to a number and the wrong codes for it across verifications.
 // Three wrong codes end a verification, but another may begin; without caps, guesses and
-// floods could continue (design.md §5). An empty list is no limit.
+// floods could continue. An empty list is no limit.
 type Caps struct {
 	Sends               []Window // messages to a number, all accounts together
 	AccountSends        []Window // messages to a number, for each account

@@ -31,7 +31,7 @@ const (
 // ErrForbidden indicates that access to a URL, or to the address of its host, is not
 // allowed. Unknown names return the same error, so that customers cannot probe names in
 // the operator's network.
-var ErrForbidden = errors.New("this address may not be asked, or its name is not known")
+var ErrForbidden = errors.New("the address is not permitted, or its name does not resolve")
 
 // Config extends the allowed destinations: the public internet on ports 80 and 443.
 type Config struct {

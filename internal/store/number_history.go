@@ -202,8 +202,9 @@ func staleDay(at time.Time) int64 {
 	return millis(at.Truncate(day).Add(day))
 }
 
-// HeldNumbers returns the subset of numbers that another transaction has locked, and loads the
-// histories of the rest. It does not wait for locks: a caller with locked rows could deadlock.
+// HeldNumbers returns the subset of numbers that another transaction has locked. On a shared
+// database it locks and loads the histories of the rest. It does not wait for locks: a caller
+// with locked rows could deadlock.
 func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	if len(numbers) == 0 {
 		return nil, nil

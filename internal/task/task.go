@@ -1,6 +1,6 @@
-// Package task runs periodic work on due rows: "the row is the timer" (design.md §4.1). A
-// [Runner] sleeps until the earliest row is due, runs the work, and sleeps again. It has no
-// state to restore after a crash or a restart.
+// Package task runs periodic work on due rows: the row is the timer. A [Runner] sleeps until
+// the earliest row is due, runs the work, and sleeps again. It has no state to restore after
+// a crash or a restart.
 //
 // The package must not know the work or the storage of the rows.
 package task

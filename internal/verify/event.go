@@ -102,7 +102,7 @@ func (v Verification) Sendable(e Event, now time.Time) bool {
 
 // Resend reports whether an open event should be submitted again with the same PIN, after
 // a crash or a lost response hid its outcome. It allows this at most once, and only while
-// Sendable (design.md §4.4: money exactly once, delivery at least once).
+// Sendable: delivery is at least once, money exactly once.
 func (v Verification) Resend(e Event, now time.Time) bool {
 	return e.State == EventSubmitting && e.Attempt < MaxAttempts && v.Sendable(e, now)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Ops serves what operators and load balancers look at, on a listener of its
-// own: /healthz (the process lives), /readyz (it should get traffic), /metrics,
-// /carriers (how they are, as JSON), and [ProfilePath]. A nil profile omits the last.
+// Ops returns the handler of the operations listener, for operators and load balancers:
+// /healthz (the process runs), /readyz (the server accepts traffic), /metrics, /carriers
+// (their status as JSON), and [ProfilePath]. A nil profile omits the last.
 func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers func() any, profile http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -128,8 +128,8 @@ func RemoveBeside(path string) error {
 	return nil
 }
 
-// Backup copies the database to an existing file, and checks ctx after each group of pages. Inside a
-// transaction it copies the state that the transaction reads.
+// Backup copies the database to an existing file, and checks ctx after each group of pages.
+// Inside a transaction it copies the state that the transaction reads.
 func (c *Conn) Backup(ctx context.Context, path string, pages int32) (err error) {
 	to, err := Open(path, "journal_mode(OFF)", "synchronous(OFF)")
 	if err != nil {

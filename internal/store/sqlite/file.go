@@ -133,8 +133,9 @@ const checkpointSize = 16 << 20
 const pageSize = 1024
 
 // createPrivate creates a missing file with mode 0600, since it contains phone numbers. SQLite
-// creates its log and its index with the same mode. An existing file with content is not opened: closing
-// it would release the locks of other connections of this process (see package filelock).
+// creates its log and its index with the same mode. An existing file with content is not
+// opened: closing it would release the locks of other connections of this process (see package
+// filelock).
 func createPrivate(path string) error {
 	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 		return nil
