@@ -252,8 +252,8 @@ func TestEveryLocaleHasAVoice(t *testing.T) {
 }
 
 // TestEveryLocaleIsSpoken: the longest calls, with names that voices spell, are within
-// their limit, and say code, brand, payee and amount. A voice that cannot read the
-// script of its language names each letter instead, and takes too long for that.
+// their limit, and contain code, brand, payee and amount. A voice without the script of its
+// language names each letter, which takes too long.
 func TestEveryLocaleIsSpoken(t *testing.T) {
 	t.Parallel()
 	speaker := withEspeak(t)
@@ -297,7 +297,7 @@ func checkSpoken(t *testing.T, speaker *tts.Speaker, c *message.Catalog, in mess
 	words := spoken.Words()
 	for _, w := range want {
 		if !strings.Contains(words, w) {
-			t.Errorf("%s: %q is not said in %q", in.Locale, w, words)
+			t.Errorf("%s: the text %q lacks %q", in.Locale, words, w)
 		}
 	}
 	if sound.Duration() > limit {

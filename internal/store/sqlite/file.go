@@ -74,7 +74,7 @@ func (f File) Inspect(_ context.Context, use func(*sql.DB) error) error {
 	if absent != nil {
 		// SQLite would delete the log when it opens an empty file.
 		if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
-			return fmt.Errorf("it %s, but its write-ahead log %s-wal has %d bytes of data: keep a copy of it, then restore a backup (countersign restore --from FILE)",
+			return fmt.Errorf("it %s, but its write-ahead log %s-wal has %d bytes of data; copy the log elsewhere, then restore a backup (countersign restore --from FILE)",
 				state, path, wal.Size())
 		}
 		return absent
